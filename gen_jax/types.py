@@ -1,0 +1,94 @@
+"""The types that every part of gen_jax shares. This module imports nothing of the package."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+Batch = Mapping[str, jax.Array]
+"""`x` [b, ...] and, where the family asks for them, its conditions (`label` [b] int32, ...).
+
+On the host images are uint8 [b, h, w, c]; on the device they are float32 in [-1, 1]. `index` [b] int32 is each
+example's place in the global batch: noise is drawn from it, so that every device layout sees the same noise."""
+
+Params = Mapping[str, PyTree]
+"""One parameter tree per player: {"model": ...}, or {"disc": ..., "gen": ...}."""
+
+Cond = Mapping[str, jax.Array]
+"""What a sample is conditioned on: label, text, text_mask, image, mask. Empty means unconditional."""
+
+Metrics = dict[str, jax.Array]
+"""Scalars by name. A value of NaN means 'not computed in this step' and is dropped by the logs."""
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that training carries from step to step: arrays only, no functions and no modules."""
+
+    step: jax.Array  # int32 []
+    params: dict[str, PyTree]
+    ema: dict[str, PyTree]
+    opt: dict[str, PyTree]
+    extra: PyTree  # owned by the family: batch statistics, codebooks, frozen networks
+
+
+LossFn = Callable[[Params, TrainState, Batch, jax.Array], tuple[jax.Array, tuple[Metrics, PyTree]]]
+"""(params, state, batch, key) -> (loss [], (metrics, extra)).
+
+`params` holds every player's parameters and is differentiated with respect to the loss's own player only;
+`state` is a read-only view for step, ema and extra; `extra` is returned, changed or not."""
+
+
+class Family(Protocol):
+    """A way to model data: a frozen dataclass of networks, losses and numbers."""
+
+    @property
+    def losses(self) -> Mapping[str, LossFn]:
+        """One loss per player, in the order of the updates."""
+        ...
+
+    @property
+    def cond_keys(self) -> tuple[str, ...]:
+        """The conditions that the family reads from a batch, and takes in `sample`."""
+        ...
+
+    def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
+        """Parameters by player, and the family's `extra`, for batches shaped like `batch`."""
+        ...
+
+    def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
+        """One sample per key: x [n, ...] in [-1, 1]; sample i depends on keys[i] and cond[i] alone."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """What a family must know of its data.
+
+    shape: one example's shape, [h, w, c] for images. class_names: empty where there are no labels."""
+
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+class Source(Protocol):
+    """A data set that is read by position. `source[i]` is one example: a dict with `x` and what else it has."""
+
+    info: DataInfo
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
+    """One key per example [b], folded from `key` by the example's place in the global batch."""
+    index = batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0])
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
