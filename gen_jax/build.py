@@ -6,7 +6,7 @@
 
 A name is looked for among the public classes and functions that the package's modules define; with a dot, its first
 part is a package of gen_jax. A class is built; a function is returned with the spec's arguments bound. Arguments that
-are specs, or lists of specs, are built first. There is no registry to keep: writing the function is enough.
+are specs, or lists or dicts of specs, are built first. There is no registry to keep: writing the function is enough.
 """
 
 import functools
@@ -26,9 +26,9 @@ def build(module: ModuleType, spec: Mapping[str, Any], **fill: Any) -> Any:
 
     Args:
       module: the package or module in which an undotted name is looked up.
-      spec: {"name": str, **arguments}; values that are such dicts themselves, or lists of them, are built too.
+      spec: {"name": str, **arguments}; values that are such dicts themselves, or lists or dicts of them, are built too.
       fill: values known only from the data (shape, num_classes). They go to every constructor in the spec that has
-        an argument of that name and was not given one.
+        an argument of that name and was given none, or None.
 
     Raises:
       UserError: unknown name or argument (with the known ones and the nearest), or one that is missing.
@@ -43,8 +43,8 @@ def build(module: ModuleType, spec: Mapping[str, Any], **fill: Any) -> Any:
         if key not in parameters:
             raise unknown(f"argument of {name}", key, parameters)
     given = {key: _build_value(module, value, fill) for key, value in spec.items()}
-    filled = {key: value for key, value in fill.items() if key in parameters and key not in given}
-    kwargs = filled | given
+    filled = {key: value for key, value in fill.items() if key in parameters and given.get(key) is None}
+    kwargs = given | filled
     if not inspect.isclass(target):
         return functools.partial(target, **kwargs) if kwargs else target
     missing = [k for k, p in parameters.items() if p.default is p.empty and k not in kwargs]
@@ -98,7 +98,9 @@ def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _build_value(module: ModuleType, value: Any, fill: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
-        return build(module, value, **fill) if "name" in value else dict(value)
+        if "name" in value:
+            return build(module, value, **fill)
+        return {k: _build_value(module, v, fill) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return tuple(_build_value(module, v, fill) for v in value)
     return value

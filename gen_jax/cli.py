@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from gen_jax.errors import UserError
 
 
 def run(main: Callable[[list[str]], object]) -> None:
     """Parses the flags and calls `main`. Exit status: 0 all was done, 2 the user's mistake, 1 anything else."""
-    flags.FLAGS.showprefixforinfo = False
     try:
         app.run(_checked(main), flags_parser=_parse)
     except UserError as error:
@@ -25,6 +24,9 @@ def _parse(argv: list[str]) -> list[str]:
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
         # ml_collections raises all of these for a mistyped --config.field=value or a config file that fails.
         raise UserError(_one_line(error)) from error
+    # Orbax tells every step of a save at INFO; people asked for warnings, unless they gave --verbosity.
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     if len(rest) > 1:
         raise UserError(f"unexpected argument '{rest[1]}': every option is a flag, --name=value (see --help)")
     return rest

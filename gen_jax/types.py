@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 
 PyTree = Any
+
+Config = Any
+"""An ml_collections.ConfigDict; its fields are known only at run time."""
+
 Batch = Mapping[str, jax.Array]
 """`x` [b, ...] and, where the family asks for them, its conditions (`label` [b] int32, ...).
 
@@ -88,7 +92,11 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> dict[str, Any]: ...
 
 
+def example_index(batch: Batch) -> jax.Array:
+    """Each example's place in the global batch, int32 [b]: the batch's own `index`, or 0, 1, 2, ..."""
+    return batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0])
+
+
 def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
     """One key per example [b], folded from `key` by the example's place in the global batch."""
-    index = batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0])
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_index(batch))

@@ -1,0 +1,34 @@
+"""From the host's bytes to the networks' numbers and back, on the device."""
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.types import Batch, example_keys
+
+IMAGE_KEYS = ("x", "image")
+"""Fields that hold pictures in bytes; `mask` is flipped with them and keeps its values."""
+
+
+def prepare(batch: Batch, key: jax.Array, flip: bool = False) -> dict[str, jax.Array]:
+    """Scales a batch as it was read into the range of the networks.
+
+    Args:
+      batch: x uint8 [b, h, w, c], becomes float32 in [-1, 1]; floating point data pass through. Other keys are kept.
+      key: of this step; what belongs to an example is drawn from its own key (types.example_keys).
+      flip: mirrors each example left to right with probability 1/2: x with its `image` and `mask`, if it has them.
+    """
+    out = dict(batch)
+    for name in IMAGE_KEYS:
+        if name in out and out[name].dtype == jnp.uint8:
+            out[name] = out[name].astype(jnp.float32) / 127.5 - 1.0
+    if flip:
+        mirrored = jax.vmap(jax.random.bernoulli)(example_keys(key, batch))  # [b]
+        for name in (*IMAGE_KEYS, "mask"):
+            if name in out and out[name].ndim == 4:
+                out[name] = jnp.where(mirrored[:, None, None, None], out[name][:, :, ::-1], out[name])
+    return out
+
+
+def to_uint8(x: jax.Array) -> jax.Array:
+    """Floats in [-1, 1] as bytes, rounded and clipped: the inverse of `prepare` on all 256 values."""
+    return jnp.clip(jnp.round((x + 1.0) * 127.5), 0, 255).astype(jnp.uint8)

@@ -1,0 +1,105 @@
+"""From a dict of conditions to what networks read, once for every family.
+
+A network is called `network(x, context, train)`; a family applies `Conditioned(network, conditioning)` to (x, cond).
+`null` and `drop` take conditions away, for classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from gen_jax.errors import UserError
+from gen_jax.nn.layers import sinusoidal
+from gen_jax.types import Cond
+
+
+class Context(flax.struct.PyTreeNode):
+    """What a network is conditioned on, in the three forms that networks read. None: not given.
+
+    vector: [b, d], read by FiLM or AdaLN. tokens: [b, n, d] with token_mask [b, n] (1: read it), read by
+    cross-attention. spatial: [b, h, w, c], concatenated to the image.
+    """
+
+    vector: jax.Array | None = None
+    tokens: jax.Array | None = None
+    token_mask: jax.Array | None = None
+    spatial: jax.Array | None = None
+
+    def only(self, *reads: str, network: str) -> "Context":
+        """The context itself. Raises UserError if it holds what the network would ignore in silence."""
+        ignored = [k for k, v in vars(self).items() if v is not None and k not in reads]
+        if ignored:
+            raise UserError(f"{network} reads {', '.join(reads)} of its context and cannot use: {', '.join(ignored)}")
+        return self
+
+
+class Conditioning(nn.Module):
+    """cond -> Context. The vector is the sum of the embeddings of the label and of the noise, None without either.
+
+    label: int32 [b], read when num_classes > 0; -1 is the null label, which has an embedding of its own.
+    noise: float32 [b], the noise level's number, read when it is there: sinusoidal features, then Dense, silu, Dense.
+
+    The features' frequencies run from 1 to 1e-4, so noise * noise_scale should span thousands: 1000 suits t in [0, 1]
+    and log-SNR in [-10, 10] (the slowest wave still tells -10 from 10); take 1 for steps that count 0 ... 999.
+
+    width: of the vector. noise_features: sinusoidal features, None for `width`; DiT takes 256, DDPM's U-Net of width
+    128 takes 128 with a vector 512 wide.
+
+    Raises UserError when a label is to be read and cond has none.
+    """
+
+    width: int
+    num_classes: int = 0
+    noise_scale: float = 1000.0
+    noise_features: int | None = None
+    dtype: str = "float32"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The conditions that are read from the data."""
+        return ("label",) if self.num_classes else ()
+
+    @nn.compact
+    def __call__(self, cond: Cond) -> Context:
+        init = nn.initializers.normal(0.02)
+        parts = []
+        if self.num_classes:
+            if "label" not in cond:
+                raise UserError(
+                    f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}"
+                )
+            # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
+            embed = nn.Embed(self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name="label")
+            parts.append(embed(jnp.maximum(cond["label"], -1) + 1))  # [b, width]
+        if "noise" in cond:
+            features = sinusoidal(cond["noise"] * self.noise_scale, self.noise_features or self.width)
+            hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="noise_in")(features)
+            parts.append(nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="noise_out")(nn.silu(hidden)))
+        return Context(vector=sum(parts[1:], parts[0]) if parts else None)
+
+
+class Conditioned(nn.Module):
+    """A network with its conditioning: (x, cond, train) -> network(x, conditioning(cond), train)."""
+
+    network: nn.Module
+    conditioning: nn.Module
+
+    def __call__(self, x: jax.Array, cond: Cond, train: bool = False) -> jax.Array:
+        return self.network(x, self.conditioning(cond), train)  # pyright: ignore[reportCallIssue]
+
+
+def null(cond: Cond) -> dict[str, jax.Array]:
+    """The same conditions with nothing said: every label -1, every text_mask 0; image, mask and noise are kept."""
+    nothing = {"label": -1, "text_mask": 0}
+    return {k: jnp.full_like(v, nothing[k]) if k in nothing else v for k, v in cond.items()}
+
+
+def drop(cond: Cond, keys: jax.Array, rate: float | jax.Array) -> dict[str, jax.Array]:
+    """Each example's conditions, replaced by those of `null` with probability `rate`, all of an example's at once.
+
+    keys: [b], one per example: whether example i is dropped depends on keys[i] alone.
+    """
+    dropped = jax.vmap(lambda key: jax.random.bernoulli(key, rate))(keys)  # [b]
+    nothing = null(cond)
+    return {k: jnp.where(dropped.reshape((-1,) + (1,) * (v.ndim - 1)), nothing[k], v) for k, v in cond.items()}

@@ -1,0 +1,130 @@
+"""The small layers that several networks share."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_jax.errors import UserError, unknown
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "none": lambda x: x,
+    "relu": jax.nn.relu,
+    "leaky_relu": lambda x: jax.nn.leaky_relu(x, 0.2),  # the slope of DCGAN and of most discriminators since
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+}
+
+
+def activation(name: str) -> Callable[[jax.Array], jax.Array]:
+    """The activation of that name. Raises UserError with the known names."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
+
+
+def image_size(x: jax.Array, network: str) -> tuple[int, int, int, int]:
+    """The four sizes b, h, w, c of a batch of images. Raises UserError when x is something else."""
+    if x.ndim != 4:
+        raise UserError(f"{network} takes images [b, h, w, c], got an array of shape {list(x.shape)}")
+    b, h, w, c = x.shape
+    return b, h, w, c
+
+
+def sinusoidal(x: jax.Array, features: int, max_period: float = 10_000.0) -> jax.Array:
+    """Cosines and sines of x [b] at geometric frequencies from 1 down to 1 / max_period: [b, features] float32.
+
+    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, in the order and with the frequencies of DiT. `features`
+    must be even.
+    """
+    half = _halves(features, "sinusoidal features")
+    frequencies = np.exp(-math.log(max_period) * np.arange(half) / half).astype(np.float32)
+    angles = x.astype(jnp.float32)[:, None] * frequencies  # [b, half]
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+
+
+def sincos_2d(h: int, w: int, features: int) -> np.ndarray:
+    """A fixed embedding of the h*w places of a grid, row by row: [h*w, features] float32.
+
+    Half of the features tell the row and half the column. `features` must be a multiple of 4.
+    """
+    quarter = _halves(_halves(features, "position features"), "position features, halved")
+    frequencies = 10_000.0 ** (-np.arange(quarter) / quarter)
+    rows, columns = np.meshgrid(np.arange(h), np.arange(w), indexing="ij")  # [h, w] each
+    angles = [place.reshape(-1, 1) * frequencies for place in (columns, rows)]  # [h*w, quarter] each
+    return np.concatenate([f(a) for a in angles for f in (np.sin, np.cos)], axis=-1).astype(np.float32)
+
+
+def upsample(x: jax.Array) -> jax.Array:
+    """Every pixel twice in both directions: [b, h, w, c] -> [b, 2h, 2w, c]."""
+    b, h, w, c = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, 2, w, 2, c))
+    return x.reshape(b, 2 * h, 2 * w, c)
+
+
+class Modulation(nn.Module):
+    """`parts` arrays [b, 1, ..., features] read from silu(vector), for tensors of `ndim` axes.
+
+    Starts at zero whatever the vector is: shift, scale - 1 and gate of AdaLN-zero (arXiv:2212.09748, section 3.2).
+    Without a vector the parts are learned constants [1, 1, ..., features].
+    """
+
+    parts: int
+    features: int
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, vector: jax.Array | None, ndim: int) -> list[jax.Array]:
+        size = self.parts * self.features
+        if vector is None:
+            out = self.param("bias", nn.initializers.zeros, (size,)).astype(self.dtype)[None]
+        else:
+            out = nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="dense")(nn.silu(vector))
+        out = out.reshape(out.shape[:1] + (1,) * (ndim - 2) + out.shape[1:])  # [b, d] -> [b, 1, ..., d]
+        return jnp.split(out, self.parts, axis=-1)
+
+
+class FiLM(nn.Module):
+    """x [b, ..., d] * (1 + scale) + shift, both read from the vector; x itself without one.
+
+    Perez et al. 2018 (arXiv:1709.07871), equation 1. It starts as the identity.
+    """
+
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, vector: jax.Array | None) -> jax.Array:
+        if vector is None:
+            return x
+        shift, scale = Modulation(2, x.shape[-1], self.dtype, name="modulation")(vector, x.ndim)
+        return x * (1 + scale) + shift
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over tokens: [b, n, d] -> [b, n, d]. Raises UserError unless heads divide d."""
+
+    heads: int = 1
+    dtype: str = "float32"
+    kernel_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+    out_init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, n, d = x.shape
+        if d % self.heads:
+            raise UserError(f"heads={self.heads} must divide the width {d} of the attention")
+        qkv = nn.Dense(3 * d, dtype=self.dtype, kernel_init=self.kernel_init, name="qkv")(x)
+        qkv = qkv.reshape(b, n, 3, self.heads, d // self.heads)
+        x = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])  # [b, n, heads, d / heads]
+        return nn.Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x.reshape(b, n, d))
+
+
+def _halves(features: int, what: str) -> int:
+    if features % 2:
+        raise UserError(f"{what} must be even, got {features}")
+    return features // 2

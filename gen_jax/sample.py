@@ -1,0 +1,178 @@
+"""Draws from a trained run: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png|samples.npz|folder/
+
+The parameters are those of the newest whole checkpoint, averaged (EMA) where the run averages them. Sample i depends
+on (--seed, i) and its label alone. An .npz has x (uint8 [n, h, w, c]) and, where there is one, label [n]; a folder has
+one PNG per sample, in a sub-folder per class where there are labels.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from PIL import Image
+
+import gen_jax.diffusion.guidance
+import gen_jax.diffusion.samplers
+from gen_jax import cli
+from gen_jax.build import build, names
+from gen_jax.errors import UserError, unknown
+from gen_jax.tasks.generation import make_generate
+from gen_jax.training import parallel, writers
+from gen_jax.training.checkpoint import SKIP, Checkpoints, abstract_like
+from gen_jax.training.setup import data_info, set_up
+from gen_jax.training.workdir import read_config
+from gen_jax.types import DataInfo, Family
+
+
+def run(
+    workdir: str | Path,
+    num: int = 64,
+    *,
+    label: int | str | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    sampler: str | None = None,
+    guidance: float | None = None,
+    checkpoint: int | None = None,
+    batch_size: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, np.ndarray]:
+    """Draws `num` samples from the run in `workdir`, and writes them to `out` where it is given.
+
+    Args:
+      num: how many.
+      label: the class of all of them, by name or number; None takes all classes in turn.
+      seed: sample i depends on (seed, i) and its label alone.
+      steps: of the sampler; None: the config's, as for the next two. sampler: by name, such as "DDIM".
+      guidance: the scale of classifier-free guidance.
+      checkpoint: the step of the checkpoint to take; None: the newest.
+      batch_size: how many are drawn at once; None: the config's sample.batch_size.
+      out: a .png (one grid), an .npz, or a folder. overwrite: whether it may be there already.
+
+    Returns:
+      {"x": uint8 [num, h, w, c], "label": int32 [num] (conditional models only)}
+
+    Raises:
+      UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
+    """
+    workdir = Path(workdir)
+    config = read_config(workdir)
+    target = _check_out(out, overwrite)
+    parallel.use_compilation_cache()
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        described = checkpoints.describe(checkpoint)
+        info = data_info(described)
+        setup = set_up(config, info)
+        family = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
+        mesh = parallel.make_mesh(config["parallel"]["data"])
+        size = batch_size or config["sample"]["batch_size"]
+        split = parallel.split_batch(mesh) if size % mesh.shape["data"] == 0 else None
+        generate = make_generate(family, info, size, split)
+        labels = None if label is None else [_class(label, family, info)] * num
+        wanted = abstract_like(setup.shapes, parallel.replicated(mesh))
+        wanted = wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt))
+        _, state, _ = checkpoints.restore(wanted, step=checkpoint)
+    samples = generate(state.replace(opt={}), num, seed, labels)
+    if target is not None:
+        _write(target, samples, info)
+    return samples
+
+
+def _override(family: Family, steps: int | None, sampler: str | None, guidance: float | None) -> Family:
+    """The family with another sampler, number of steps or guidance scale."""
+    changes: dict[str, Any] = {}
+    fields = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
+    for name, value in (("steps", steps), ("sampler", sampler), ("guidance", guidance)):
+        if value is not None and name not in fields:
+            raise UserError(f"--{name}={value}: a {type(family).__name__} draws in one pass and has no {name}")
+    if steps is not None:
+        changes["steps"] = steps
+    if sampler is not None:
+        known = [n for n, c in names(gen_jax.diffusion.samplers).items() if dataclasses.is_dataclass(c)]
+        if sampler not in known:
+            raise unknown("sampler", sampler, known)
+        changes["sampler"] = build(gen_jax.diffusion.samplers, {"name": sampler})
+    if guidance is not None:
+        changes["guidance"] = {"cfg": build(gen_jax.diffusion.guidance, {"name": "classifier_free", "scale": guidance})}
+    return dataclasses.replace(family, **changes) if changes else family  # type: ignore[type-var]
+
+
+def _class(label: int | str, family: Family, info: DataInfo) -> int:
+    """The number of a class given by name or number."""
+    if "label" not in family.cond_keys:
+        raise UserError(f"--label={label}: this model is unconditional; leave --label out")
+    if str(label) in info.class_names:
+        return info.class_names.index(str(label))
+    if str(label).isdigit() and int(label) < info.num_classes:
+        return int(label)
+    shown = ", ".join(info.class_names[:20]) + (", ..." if info.num_classes > 20 else "")
+    raise UserError(f"--label={label}: it is 0 to {info.num_classes - 1}, or one of the names {shown}")
+
+
+def _check_out(out: str | Path | None, overwrite: bool) -> Path | None:
+    """Where to write, known to be possible before anything is drawn."""
+    if out is None:
+        return None
+    path = Path(out)
+    if path.suffix not in ("", ".png", ".npz") or (path.suffix and str(out).endswith("/")):
+        raise UserError(f"--out={out}: give a .png (one grid), an .npz (arrays), or a folder/ (one PNG per sample)")
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and (path.is_dir() if path.suffix else not path.is_dir()):
+        raise UserError(f"--out={out}: there is a {'folder' if path.is_dir() else 'file'} of that name already")
+    if taken and not overwrite:
+        raise UserError(f"--out={out} is there already; take another name, or --overwrite")
+    try:
+        folder = path.parent if path.suffix else path
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _write(path: Path, samples: dict[str, np.ndarray], info: DataInfo) -> None:
+    """Writes samples in the form that the name asks for."""
+    if path.suffix == ".npz":
+        partial = path.with_name(f".{path.name}.tmp.npz")
+        np.savez_compressed(partial, **samples)
+        partial.replace(path)
+    elif path.suffix == ".png":
+        writers.save_png(path, writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes)))
+    else:
+        for i, x in enumerate(samples["x"]):
+            folder = path / info.class_names[samples["label"][i]] if "label" in samples else path
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(x.squeeze(-1) if x.shape[-1] == 1 else x).save(folder / f"{i:06d}.png")
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    del argv
+    given = flags.FLAGS
+    for name in ("workdir", "out"):
+        if getattr(given, name) is None:
+            raise UserError(f"--{name} is needed: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png")
+    names = ("num", "label", "seed", "steps", "sampler", "guidance", "checkpoint", "batch_size", "out", "overwrite")
+    samples = run(given.workdir, **{name: getattr(given, name) for name in names})
+    print(f"{len(samples['x'])} samples: {given.out}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "The folder of a run of gen_jax.main.")
+    flags.DEFINE_integer("num", 64, "How many samples.")
+    flags.DEFINE_string("label", None, "The class of all samples, by name or number; default: all in turn.")
+    flags.DEFINE_integer("seed", 0, "Sample i depends on (seed, i) and its label alone.")
+    flags.DEFINE_integer("steps", None, "Steps of the sampler; default: the config's.")
+    flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")
+    flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; default: the config's.")
+    flags.DEFINE_integer("checkpoint", None, "The step of the checkpoint to take; default: the newest.")
+    flags.DEFINE_integer("batch_size", None, "How many are drawn at once; default: the config's sample.batch_size.")
+    flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, or folder/.")
+    flags.DEFINE_boolean("overwrite", False, "Whether --out may be there already.")
+    cli.run(main)

@@ -1,0 +1,194 @@
+"""Training, readable from top to bottom: check, resume, compile, loop."""
+
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from gen_jax.data.load import batches, load
+from gen_jax.data.transforms import prepare
+from gen_jax.errors import UserError
+from gen_jax.tasks.generation import Generate, make_generate
+from gen_jax.training import parallel, writers
+from gen_jax.training.checkpoint import Checkpoints, abstract_like
+from gen_jax.training.setup import Setup, check_config, describe, set_up
+from gen_jax.training.state import count_params, watched
+from gen_jax.training.step import make_train_step, scan_steps
+from gen_jax.training.workdir import claim
+from gen_jax.types import Config, DataInfo, Source, TrainState
+
+log = logging.getLogger("gen_jax")
+
+
+def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """Trains `config` in `workdir` to its last step, going on from the newest whole checkpoint there.
+
+    Returns:
+      The final state, and metrics.jsonl by column: {"step": [rows], "loss": [rows], ...}.
+
+    Raises:
+      UserError: for whatever is wrong with the config, the data or the folder, before anything compiles; and when
+        more than train.max_skipped updates were not finite, and again after one roll-back.
+    """
+    workdir, settings = Path(workdir), config.train
+    console = writers.make_console()
+    parallel.use_compilation_cache()
+
+    # 1. What can be wrong is found here, before anything compiles.
+    check_config(config.to_dict())
+    mesh = parallel.make_mesh(config.parallel.data)
+    parallel.check_batch_size(settings.batch_size, mesh)
+    source = load(config.data.to_dict())
+    setup = set_up(config.to_dict(), source.info)
+    data = batches(
+        source,
+        settings.batch_size,
+        keys=setup.family.cond_keys,
+        seed=config.seed,
+        steps_per_call=settings.steps_per_call,
+    )
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setup.shapes))
+    claim(workdir, config.to_dict(), needed_bytes=(settings.keep + 1) * state_bytes)
+
+    with Checkpoints(workdir / "checkpoints", settings.keep) as checkpoints:
+        # 2. The state: of the newest whole checkpoint in the folder, or a new one.
+        whole = parallel.replicated(mesh)
+        restored = checkpoints.restore(abstract_like(setup.shapes, whole), data)
+        if restored is None:
+            step, state = 0, setup.init(jax.random.key(config.seed), whole)
+            metadata = describe(config.to_dict(), source.info)
+        else:
+            step, state, metadata = restored
+            console.print(f"going on from step {step} in {workdir}", markup=False)
+
+        # 3. The step, compiled once for the whole run.
+        step_fn = make_train_step(
+            setup.family, setup.optimizers, setup.ema, functools.partial(prepare, flip=settings.flip)
+        )
+        step_fn = step_fn if settings.steps_per_call == 1 else scan_steps(step_fn)
+        split = parallel.split_batch(mesh, settings.steps_per_call)
+        key = run_key(config, metadata, whole)
+        if step < settings.steps:
+            console.print("compiling the train step ...")
+            first = parallel.to_devices(next(data), split)
+            compiled = parallel.compile_step(step_fn, state, first, key, mesh, settings.steps_per_call)
+            writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled))
+
+        # 4. The loop. It waits for the devices only where it logs.
+        generate = make_generate(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
+        with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
+            pending = []
+            while step < settings.steps:
+                batch = first if first is not None else parallel.to_devices(next(data), split)
+                first = None
+                state, metrics = compiled(state, batch, key)
+                step += settings.steps_per_call
+                pending.append(metrics)
+                last = step == settings.steps
+
+                # a. Report, and look whether the updates are finite.
+                if last or step % settings.log_every == 0:
+                    row = average(pending) | {"skipped": total_skipped(state)}
+                    row["images_per_second"] = progress.rate(step, settings.batch_size)
+                    progress.show(step, row)
+                    writer.scalars(step, row)
+                    pending = []
+                    if row["skipped"] > settings.max_skipped:
+                        step, state, metadata = roll_back(step, state, metadata, checkpoints, setup, config, whole)
+                        key = run_key(config, metadata, whole)
+                        writer.rewind(step)
+                        continue
+
+                # b. Save. The copy is taken now, the writing goes on in the background.
+                if last or step % settings.checkpoint_every == 0:
+                    checkpoints.save(step, state, data, metadata)
+
+                # c. Draw.
+                if settings.sample_every and step % settings.sample_every == 0 and not last:
+                    writer.grid(step, draw(config, generate, state, source.info))
+
+            # 5. The end: the last grid, and where to go from here.
+            grid = writer.grid(step, draw(config, generate, state, source.info))
+    console.print(f"done: {grid}", markup=False)
+    label = f" --label={source.info.class_names[0]}" if "label" in setup.family.cond_keys else ""
+    console.print(f"next: python -m gen_jax.sample --workdir={workdir} --num=64{label} --out=grid.png", markup=False)
+    return state, writers.read_metrics(workdir)
+
+
+def run_key(config: Config, metadata: dict[str, Any], sharding: jax.sharding.Sharding) -> jax.Array:
+    """The key of all training steps. After a roll-back it is another one, so that the same noise does not return."""
+    key = jax.random.fold_in(jax.random.key(config.seed), 1 + metadata["rollbacks"])
+    return jax.device_put(key, sharding)
+
+
+def average(pending: list[dict[str, jax.Array]]) -> dict[str, float]:
+    """The mean of each metric over the steps since the last report, without those in which it was not computed."""
+    fetched = jax.device_get(pending)
+    columns = {name: np.concatenate([np.atleast_1d(m[name]) for m in fetched]) for name in fetched[0]}
+    kept = {name: values[~np.isnan(values)] for name, values in columns.items()}
+    return {name: float(values.mean()) if values.size else float("nan") for name, values in kept.items()}
+
+
+def total_skipped(state: TrainState) -> int:
+    """How many updates of any player were left out, so far, since a value was not finite."""
+    return sum(int(opt.skipped) for opt in state.opt.values())
+
+
+def roll_back(
+    step: int,
+    state: TrainState,
+    metadata: dict[str, Any],
+    checkpoints: Checkpoints,
+    setup: Setup,
+    config: Config,
+    sharding: jax.sharding.Sharding,
+) -> tuple[int, TrainState, dict[str, Any]]:
+    """The newest checkpoint once more, with other noise and, as the data is not rewound, with other batches.
+
+    Raises:
+      UserError: the run was rolled back already. It names the first value of the last skipped update that was not
+        finite.
+    """
+    player = max(state.opt, key=lambda p: int(state.opt[p].skipped))
+    opt = state.opt[player]
+    what = f"{opt.skipped} updates of {player} were not finite by step {step}; the first such value of the last one: "
+    what += watched(state.params[player])[int(opt.first_bad)]
+    if metadata["rollbacks"]:
+        raise UserError(
+            f"training diverged again after a roll-back: {what}. A smaller config.optim.{player}.learning_rate or a "
+            "gradient clip may help; the checkpoints are kept"
+        )
+    checkpoints.wait()
+    restored = checkpoints.restore(abstract_like(setup.shapes, sharding))
+    if restored is None:
+        restored = 0, setup.init(jax.random.key(config.seed), sharding), metadata
+    step, state, metadata = restored
+    log.warning("%s. Rolled back to step %s; the next time the run stops", what, step)
+    return step, state, metadata | {"rollbacks": metadata["rollbacks"] + 1}
+
+
+def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:
+    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class."""
+    samples = generate(state, config.sample.num, config.sample.seed)
+    return writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes))
+
+
+def facts(config: Config, workdir: Path, mesh, source: Source, setup: Setup, compiled: Any) -> dict[str, str]:
+    """The start table."""
+    settings, info, devices = config.train, source.info, mesh.devices.flatten()
+    players = (f"{p} {writers.quantity(count_params(tree), '')}" for p, tree in setup.shapes.params.items())
+    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    used = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0
+    classes = f", {info.num_classes} classes" if info.num_classes else ""
+    return {
+        "devices": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
+        "data": f"{config.data.name}: {len(source):,} x {list(info.shape)}{classes}",
+        "parameters": ", ".join(players),
+        "step": f"batch {settings.batch_size}, {writers.quantity(cost.get('flops', 0), 'FLOP')} (XLA's count), "
+        f"{writers.quantity(used, 'B')} of memory a device",
+        "training": f"{settings.steps:,} steps, {settings.steps * settings.batch_size / len(source):.0f} epochs",
+        "workdir": f"{workdir}: metrics.jsonl, tensorboard/, samples/, checkpoints/ every {settings.checkpoint_every}",
+    }

@@ -1,0 +1,188 @@
+"""What a run leaves and shows: metrics.jsonl, TensorBoard, sample grids, the start table and the progress line."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+
+class MetricWriter:
+    """Appends rows of scalars to DIR/metrics.jsonl and DIR/tensorboard. NaN, 'not computed', is left out.
+
+    A run that goes on from `step` drops the rows after it: they will be written again. Use it in a `with` block."""
+
+    def __init__(self, workdir: Path, step: int = 0):
+        self._workdir = workdir
+        self._open(step)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+        self._board.close()
+
+    def _open(self, step: int) -> None:
+        path = self._workdir / "metrics.jsonl"
+        if path.exists():
+            kept = [row for row in read_rows(self._workdir) if row["step"] <= step]
+            partial = path.with_suffix(".tmp")
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            partial.replace(path)
+        self._file = path.open("a")
+        # purge_step hides what an interrupted run had written after the checkpoint.
+        self._board = SummaryWriter(str(self._workdir / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def rewind(self, step: int) -> None:
+        """Goes on from `step` again, after a roll-back."""
+        self.__exit__()
+        self._open(step)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One row of numbers."""
+        row = {name: float(value) for name, value in values.items() if not math.isnan(value)}
+        self._file.write(json.dumps({"step": step} | row) + "\n")
+        self._file.flush()
+        for name, value in row.items():
+            self._board.add_scalar(name, value, step)
+
+    def grid(self, step: int, grid: np.ndarray) -> Path:
+        """One picture of samples, uint8 [h, w, 3], to samples/step_00001000.png and TensorBoard. Returns its path."""
+        path = self._workdir / "samples" / f"step_{step:08d}.png"
+        save_png(path, grid)
+        self._board.add_image("samples", grid, step, dataformats="HWC")
+        return path
+
+
+def read_rows(workdir: Path) -> list[dict[str, float]]:
+    """The rows of DIR/metrics.jsonl; a last line that was cut off by a kill is left out."""
+    rows = []
+    path = Path(workdir) / "metrics.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def read_metrics(workdir: Path) -> dict[str, np.ndarray]:
+    """metrics.jsonl by column, float64 [rows] each, NaN where a row has no such value: plot(m["step"], m["loss"])."""
+    rows = read_rows(workdir)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
+
+
+def make_grid(x: np.ndarray, columns: int, cell: int = 48, gap: int = 2) -> np.ndarray:
+    """Images uint8 [n, h, w, c] row by row in one picture uint8 [H, W, 3].
+
+    Small images are enlarged by a whole number, without smoothing, to about `cell` pixels, so that they can be seen."""
+    n, h, w, c = x.shape
+    scale = max(1, round(cell / max(h, w)))
+    x = np.repeat(np.repeat(x, scale, axis=1), scale, axis=2)
+    x = np.repeat(x, 3, axis=3) if c == 1 else x[..., :3]
+    h, w, columns = h * scale, w * scale, min(columns, n)
+    rows = -(-n // columns)
+    grid = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
+    for i, image in enumerate(x):
+        top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        grid[top : top + h, left : left + w] = image
+    return grid
+
+
+def grid_columns(samples: Mapping[str, np.ndarray], num_classes: int) -> int:
+    """A column per class where the samples' labels go round the classes, a square grid otherwise."""
+    num = len(samples["x"])
+    in_turn = "label" in samples and np.array_equal(samples["label"], np.arange(num) % max(num_classes, 1))
+    return num_classes if in_turn and num_classes <= 20 else math.ceil(math.sqrt(num))
+
+
+def save_png(path: Path, grid: np.ndarray) -> None:
+    """Writes uint8 [h, w, 3] as PNG; a file that is there is replaced only by a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(grid).save(partial, format="png")
+    partial.replace(path)
+
+
+class Progress:
+    """The progress of a run: a bar on a terminal, one line per report elsewhere. Use it in a `with` block."""
+
+    def __init__(self, console: rich.console.Console, steps: int, start: int):
+        self._console, self._steps = console, steps
+        self._last, self._since = start, time.perf_counter()
+        self._rate = 0.0
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("step {task.completed}/{task.total}"),
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=steps, completed=start)
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        self._bar.stop()
+
+    def rate(self, step: int, batch_size: int) -> float:
+        """Images per second since the last call."""
+        now = time.perf_counter()
+        self._rate = max(step - self._last, 0) * batch_size / (now - self._since)
+        self._left = duration((self._steps - step) * batch_size / self._rate) if self._rate else "?"
+        self._last, self._since = step, now
+        return self._rate
+
+    def show(self, step: int, metrics: Mapping[str, float]) -> None:
+        """The losses, the rate and the time left."""
+        losses = [f"{k} {v:.4g}" for k, v in metrics.items() if k.split("/")[-1] == "loss"]
+        text = "  ".join([*losses, f"{self._rate:,.0f} images/s", f"{self._left} left"])
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=step, description=text)
+        else:
+            self._console.print(f"step {step}/{self._steps}  {text}", markup=False)
+
+
+def make_console() -> rich.console.Console:
+    """Where people are told things. What is no terminal gets plain lines of any length."""
+    return rich.console.Console(file=sys.stdout, highlight=False, soft_wrap=True)
+
+
+def start_table(console: rich.console.Console, rows: Mapping[str, str]) -> None:
+    """The facts of a run before it starts: a table on a terminal, `name: value` lines elsewhere."""
+    if not console.is_terminal:
+        for name, value in rows.items():
+            console.print(f"{name}: {value}", markup=False)
+        return
+    table = rich.table.Table(show_header=False, title="gen_jax")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60:02d} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60:02d} min"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its prefix: 1.23 GFLOP, 45 MB."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}".rstrip()

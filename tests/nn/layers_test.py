@@ -1,0 +1,69 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.errors import UserError
+from gen_jax.nn.layers import FiLM, Modulation, SelfAttention, sincos_2d, sinusoidal, upsample
+
+
+def test_sinusoidal_by_hand():
+    # Four features: frequencies 1 and 1/100, cosines before sines.
+    out = sinusoidal(jnp.array([0.0, 2.0]), 4)
+    expected = [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]]
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    with pytest.raises(UserError, match="must be even, got 3"):
+        sinusoidal(jnp.zeros(1), 3)
+
+
+def test_sincos_2d_tells_places_apart_and_depends_on_row_and_column():
+    out = sincos_2d(3, 5, 16)
+    chex.assert_shape(out, (15, 16))
+    assert len(np.unique(out.round(4), axis=0)) == 15
+    grid = out.reshape(3, 5, 2, 8)
+    np.testing.assert_array_equal(grid[0, :, 0], grid[2, :, 0])  # the first half tells the column only
+    np.testing.assert_array_equal(grid[:, 0, 1], grid[:, 4, 1])  # the second the row only
+
+
+def test_upsample_repeats_pixels():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    np.testing.assert_array_equal(upsample(x), x.repeat(2, axis=1).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize("ndim", [2, 3, 4])
+def test_film_starts_as_the_identity_and_learns(ndim):
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)[:1] + (3,) * (ndim - 2) + (5,))
+    vector = jnp.ones((2, 7))
+    variables = FiLM().init(jax.random.key(1), x, vector)
+    np.testing.assert_array_equal(FiLM().apply(variables, x, vector), x)
+    gradient = jax.grad(lambda v: jnp.sum(FiLM().apply(v, x, vector) ** 2))(variables)
+    assert all(jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradient))  # not stuck at the identity
+    np.testing.assert_array_equal(FiLM().apply({}, x, None), x)
+
+
+def test_modulation_splits_and_broadcasts():
+    variables = Modulation(3, 4).init(jax.random.key(0), jnp.ones((2, 5)), 4)
+    parts = Modulation(3, 4).apply(variables, jnp.ones((2, 5)), 4)
+    assert [p.shape for p in parts] == [(2, 1, 1, 4)] * 3
+    without = Modulation(3, 4).init_with_output(jax.random.key(0), None, 3)[0]
+    assert [p.shape for p in without] == [(1, 1, 4)] * 3
+
+
+def test_attention_is_blind_to_the_order_of_tokens():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 8))
+    attention = SelfAttention(heads=2)
+    variables = attention.init(jax.random.key(1), x)
+    order = jnp.array([3, 1, 0, 5, 4, 2])
+    out = attention.apply(variables, x)
+    chex.assert_trees_all_close(attention.apply(variables, x[:, order]), out[:, order], atol=1e-5)
+
+
+def test_attention_to_equal_tokens_is_the_projection_of_one():
+    # With equal keys the weights are uniform, so the output is out(v) for every token, whatever the heads.
+    x = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (8,)), (1, 5, 8))
+    attention = SelfAttention(heads=4)
+    variables = attention.init(jax.random.key(1), x)
+    p = variables["params"]
+    value = x @ p["qkv"]["kernel"][:, 16:]
+    chex.assert_trees_all_close(attention.apply(variables, x), value @ p["out"]["kernel"], atol=1e-5)
