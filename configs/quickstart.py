@@ -2,9 +2,13 @@
 
 from ml_collections import ConfigDict
 
+VARIANTS = ("digits",)
+
 
 def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits."""
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     return ConfigDict(
         dict(
             seed=0,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from gen_jax import cli
 from gen_jax.errors import UserError
@@ -31,6 +30,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", None, "The recipe: FILE.py, or FILE.py:variant.")
+    cli.define_config()
     flags.DEFINE_string("workdir", None, "The run's folder: made if it is not there, gone on with if it is.")
     cli.run(main)

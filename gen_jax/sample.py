@@ -6,6 +6,8 @@ one PNG per sample, in a sub-folder per class where there are labels.
 """
 
 import dataclasses
+import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,13 @@ def run(
       UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
     """
     workdir = Path(workdir)
+    for name, value in (("num", num), ("steps", steps), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}: it must be at least 1")
+    if not 0 <= seed < 2**31:
+        raise UserError(f"--seed={seed}: it must be 0 to {2**31 - 1}")
+    if guidance is not None and not math.isfinite(guidance):
+        raise UserError(f"--guidance={guidance}: it must be a finite number")
     config = read_config(workdir)
     target = _check_out(out, overwrite)
     parallel.use_compilation_cache()
@@ -97,6 +106,8 @@ def _override(family: Family, steps: int | None, sampler: str | None, guidance: 
             raise unknown("sampler", sampler, known)
         changes["sampler"] = build(gen_jax.diffusion.samplers, {"name": sampler})
     if guidance is not None:
+        if not family.cond_keys:
+            raise UserError(f"--guidance={guidance}: this model is unconditional; leave --guidance out")
         changes["guidance"] = {"cfg": build(gen_jax.diffusion.guidance, {"name": "classifier_free", "scale": guidance})}
     return dataclasses.replace(family, **changes) if changes else family  # type: ignore[type-var]
 
@@ -125,12 +136,11 @@ def _check_out(out: str | Path | None, overwrite: bool) -> Path | None:
         raise UserError(f"--out={out}: there is a {'folder' if path.is_dir() else 'file'} of that name already")
     if taken and not overwrite:
         raise UserError(f"--out={out} is there already; take another name, or --overwrite")
+    # The folders that are missing are made when there is something to put in them.
+    there = next(p for p in path.absolute().parents if p.exists())
     try:
-        folder = path.parent if path.suffix else path
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.write_text("")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path if path.is_dir() else there):
+            pass
     except OSError as error:
         raise UserError(f"--out={out} cannot be written: {error.strerror or error}") from error
     return path
@@ -138,6 +148,7 @@ def _check_out(out: str | Path | None, overwrite: bool) -> Path | None:
 
 def _write(path: Path, samples: dict[str, np.ndarray], info: DataInfo) -> None:
     """Writes samples in the form that the name asks for."""
+    (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
         partial = path.with_name(f".{path.name}.tmp.npz")
         np.savez_compressed(partial, **samples)
@@ -146,7 +157,8 @@ def _write(path: Path, samples: dict[str, np.ndarray], info: DataInfo) -> None:
         writers.save_png(path, writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes)))
     else:
         for i, x in enumerate(samples["x"]):
-            folder = path / info.class_names[samples["label"][i]] if "label" in samples else path
+            # a class name may hold a slash, a folder's name may not
+            folder = path / info.class_names[samples["label"][i]].replace("/", "_") if "label" in samples else path
             folder.mkdir(exist_ok=True)
             Image.fromarray(x.squeeze(-1) if x.shape[-1] == 1 else x).save(folder / f"{i:06d}.png")
 

@@ -15,7 +15,7 @@ from gen_jax.data.image_folder import refusal, scan_split
 from gen_jax.data.layout import Layout, read_layout
 from gen_jax.data.load import load
 from gen_jax.data.scan import Scan
-from gen_jax.errors import UserError, unknown
+from gen_jax.errors import UserError
 
 UNBALANCED = 10
 """A class with this many times fewer examples than the largest is reported."""

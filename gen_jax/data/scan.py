@@ -99,7 +99,7 @@ def _decode_all(
     size, mode = np.zeros((n, 2), np.int32), np.full(n, "", "U8")
     grey, digest = np.zeros(n, bool), np.zeros(n, "S32")
     broken: dict[int, str] = {}
-    pixels: list[np.ndarray | None] = [None] * n
+    pixels: list[np.ndarray | None] = []
     held, keep = 0, True
 
     def one(i: int) -> np.ndarray | None:
@@ -118,10 +118,13 @@ def _decode_all(
         return images if keep else []
 
     with concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        for start, images in zip(range(0, n, CHUNK), pool.map(chunk, range(0, n, CHUNK)), strict=True):
+        for images in pool.map(chunk, range(0, n, CHUNK)):
             held += sum(image.nbytes for image in images if image is not None)
             keep = keep and held <= budget
-            pixels[start : start + CHUNK] = images if keep else []
+            if keep:
+                pixels += images
+            else:
+                pixels.clear()
     return Scan(names, size, mode, grey, digest, dict(sorted(broken.items())), pixels if keep else None)
 
 
@@ -129,7 +132,7 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "cannot identify image file" in text:
         return "not an image"
-    if isinstance(error, OSError | EOFError | IndexError | SyntaxError) and ("truncated" in text or "broken" in text):
+    if "truncated" in text.lower():
         return f"truncated or corrupt ({text})"
     return f"cannot be decoded ({type(error).__name__}: {text})"
 

@@ -8,7 +8,7 @@ function here is stated in its paper's space, says so, and returns the factor fo
 import jax.numpy as jnp
 
 
-def uniform(alpha, sigma, det):
+def constant(alpha, sigma, det):
     """Weight 1 in the network's own space: DDPM's simple loss for eps, conditional flow matching for flow."""
     return jnp.ones_like(det)
 

@@ -18,7 +18,7 @@ from gen_jax.diffusion.parameterization import Parameterization, determinant, in
 from gen_jax.diffusion.samplers import Sampler, integrate
 from gen_jax.diffusion.schedule import Schedule, expand
 from gen_jax.diffusion.time import uniform, uniform_grid
-from gen_jax.diffusion.weighting import uniform as uniform_weighting
+from gen_jax.diffusion.weighting import constant
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Conditioned, Conditioning, drop
 from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState, example_index, example_keys
@@ -43,7 +43,7 @@ class Diffusion:
     parameterization: Parameterization
     sampler: Sampler
     shape: tuple[int, ...]
-    weighting: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = uniform_weighting
+    weighting: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = constant
     time: Callable[[jax.Array, jax.Array], jax.Array] = uniform
     guidance: Mapping[str, Callable[[Denoise], Denoise]] = dataclasses.field(default_factory=dict)
     steps: int = 50
@@ -81,7 +81,9 @@ class Diffusion:
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
         noise = jnp.zeros(batch["x"].shape[0])
         cond = {k: batch[k] for k in self.cond_keys} | {"noise": noise}
-        return {"model": self._model.init(key, batch["x"], cond)["params"]}, ()
+        shape = batch["x"].shape[1:]
+        hint = f"the network has to give the data's own shape {shape}, which it predicts for every value"
+        return {"model": self._model.create(key, batch["x"], cond, shape, hint)}, ()
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         noise_keys, step_keys = (jax.vmap(jax.random.fold_in, (0, None))(keys, i) for i in range(2))
@@ -97,7 +99,7 @@ class Diffusion:
 
         def denoise(x, t, cond):
             alpha, sigma = (expand(a, x) for a in self.schedule(t))
-            out = self._model.apply({"params": params["model"]}, x, {**cond, "noise": t})
+            out = self._model.evaluate(params["model"], x, {**cond, "noise": t})
             return invert(self.parameterization, alpha, sigma, x, out)
 
         for guide in self.guidance.values():
@@ -113,13 +115,8 @@ class Diffusion:
         det = determinant(self.parameterization, alpha, sigma)
         alpha, sigma = expand(alpha, x0), expand(sigma, x0)
         cond = drop({k: batch[k] for k in self.cond_keys}, example_keys(drop_key, batch), self.cond_drop)
-        out = self._model.apply(
-            {"params": params["model"]},
-            alpha * x0 + sigma * eps,
-            {**cond, "noise": t},
-            train=True,
-            rngs={"dropout": dropout_key},
-        )
+        x, cond = alpha * x0 + sigma * eps, {**cond, "noise": t}
+        out = self._model.evaluate(params["model"], x, cond, train=True, dropout=dropout_key)
         error = jnp.square(out - target(self.parameterization, alpha, sigma, x0, eps))
         error = error.reshape(x0.shape[0], -1).mean(1)
         loss = (self.weighting(*self.schedule(t), det) * error).mean()

@@ -34,13 +34,14 @@ class GAN:
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
         disc_key, gen_key, z_key = jax.random.split(key, 3)
         z, cond = self._latents(z_key, batch), self._cond(batch)
-        disc = self._critic.init(disc_key, batch["x"], cond)["params"]
-        gen = self._generator.init(gen_key, z, cond)["params"]
+        shape = batch["x"].shape[1:]
+        disc = self._critic.create(disc_key, batch["x"], cond, (1,), "the discriminator needs outputs=1")
+        gen = self._generator.create(gen_key, z, cond, shape, f"the generator needs shape={shape}, the data's")
         return {"disc": disc, "gen": gen}, ()
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         z = jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
-        return self._generator.apply({"params": params["gen"]}, z, cond)
+        return self._generator.evaluate(params["gen"], z, cond)
 
     def _disc_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         real, fake = self._logits(params, batch, key)
@@ -53,9 +54,9 @@ class GAN:
     def _logits(self, params: Params, batch: Batch, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The critic's logits [b] of real and of generated x. What a loss does not use of it, XLA does not compute."""
         cond = self._cond(batch)
-        fake = self._generator.apply({"params": params["gen"]}, self._latents(key, batch), cond, train=True)
-        critic = lambda x: self._critic.apply({"params": params["disc"]}, x, cond, train=True)[:, 0]  # noqa: E731
-        return critic(batch["x"]), critic(fake)
+        fake = self._generator.evaluate(params["gen"], self._latents(key, batch), cond, train=True)
+        real, fake = (self._critic.evaluate(params["disc"], x, cond, train=True) for x in (batch["x"], fake))
+        return real[:, 0], fake[:, 0]
 
     def _latents(self, key: jax.Array, batch: Batch) -> jax.Array:
         return jax.vmap(lambda k: jax.random.normal(k, (self.latent,)))(example_keys(key, batch))

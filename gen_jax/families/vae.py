@@ -38,8 +38,14 @@ class VAE:
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
         encoder_key, decoder_key = jax.random.split(key)
         cond, z = self._cond(batch), jnp.zeros((batch["x"].shape[0], self.latent))
-        encoder = self._encoder.init(encoder_key, batch["x"], cond)["params"]
-        decoder = self._decoder.init(decoder_key, z, cond)["params"]
+        *axes, c = batch["x"].shape[1:]
+        channels, outputs = self.likelihood.channels, 2 * self.latent
+        hint = f"with latent={self.latent} the encoder needs outputs={outputs}, mean and log variance"
+        encoder = self._encoder.create(encoder_key, batch["x"], cond, (outputs,), hint)
+        hint = (
+            f"{type(self.likelihood).__name__} needs a decoder of the data's shape with channels_per_value={channels}"
+        )
+        decoder = self._decoder.create(decoder_key, z, cond, (*axes, c * channels), hint)
         return {"model": {"encoder": encoder, "decoder": decoder}}, ()
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
@@ -49,7 +55,7 @@ class VAE:
 
     def encode(self, params: Params, x: jax.Array, cond: Cond, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Mean and log variance of q(z|x), each [b, latent]."""
-        out = self._encoder.apply({"params": params["model"]["encoder"]}, x, cond, train=train)
+        out = self._encoder.evaluate(params["model"]["encoder"], x, cond, train)
         mean, log_var = jnp.split(out, 2, axis=-1)
         return mean, log_var
 
@@ -65,16 +71,13 @@ class VAE:
         log_p = self.likelihood.log_prob(batch["x"], out)
         kl = kl_to_standard_normal(mean, log_var)
         elbo = (log_p - kl).mean()
-        metrics = {
-            "elbo": elbo,
-            "log_likelihood": log_p.mean(),
-            "kl": kl.mean(),
-            "bits_per_dim": -elbo / (math.log(2) * math.prod(batch["x"].shape[1:])),
-        }
+        metrics = {"elbo": elbo, "log_likelihood": log_p.mean(), "kl": kl.mean()}
+        if self.likelihood.discrete:
+            metrics["bits_per_dim"] = -elbo / (math.log(2) * math.prod(batch["x"].shape[1:]))
         return (self.beta * kl - log_p).mean(), (metrics, state.extra)
 
     def _decode(self, params: Params, z: jax.Array, cond: Cond, train: bool = False) -> jax.Array:
-        return self._decoder.apply({"params": params["model"]["decoder"]}, z, cond, train=train)
+        return self._decoder.evaluate(params["model"]["decoder"], z, cond, train)
 
     def _cond(self, batch: Batch) -> dict[str, jax.Array]:
         return {k: batch[k] for k in self.cond_keys}

@@ -1,6 +1,7 @@
 """Likelihoods p(x | decoder output), for x in [-1, 1]. Each is a frozen dataclass with
 
 channels: how many numbers the decoder gives per value of x
+discrete: whether log_prob is that of one of 256 levels, so that it can be given in bits/dim
 log_prob(x [b, ...], out [b, ..., c * channels]) -> [b], nats per example
 mean(out) -> x's shape, in [-1, 1]: the picture to show
 """
@@ -17,6 +18,7 @@ class Likelihood(Protocol):
     """What a decoder's output says of x."""
 
     channels: ClassVar[int]
+    discrete: ClassVar[bool]
 
     def log_prob(self, x: jax.Array, out: jax.Array) -> jax.Array: ...
 
@@ -33,6 +35,7 @@ class Gaussian:
 
     std: float = 0.1
     channels: ClassVar[int] = 1
+    discrete: ClassVar[bool] = False
 
     def log_prob(self, x, out):
         return _sum(-0.5 * jnp.square((x - out) / self.std) - 0.5 * jnp.log(2 * jnp.pi * self.std**2))
@@ -49,6 +52,7 @@ class Bernoulli:
     arXiv:1312.6114, app. C.1), which is no likelihood: do not compare its figure with others'."""
 
     channels: ClassVar[int] = 1
+    discrete: ClassVar[bool] = False
 
     def log_prob(self, x, out):
         p = (x + 1) / 2
@@ -66,6 +70,7 @@ class DiscretizedLogistic:
     levels: int = 256
     min_log_scale: float = -7.0
     channels: ClassVar[int] = 2
+    discrete: ClassVar[bool] = True
 
     def log_prob(self, x, out):
         mean, log_scale = jnp.split(out, 2, axis=-1)

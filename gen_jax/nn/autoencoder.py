@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import FiLM, activation, image_size, upsample
+from gen_jax.nn.layers import FiLM, activation, image_size, upsample, xavier_uniform
 
 
 class ConvEncoder(nn.Module):
@@ -33,7 +33,7 @@ class ConvEncoder(nn.Module):
             x = jnp.concatenate([x, context.spatial], axis=-1)
         for i, width in enumerate(self.widths):
             # 4x4 and not 3x3: at stride 2 every pixel is then seen by the same number of windows.
-            x = nn.Conv(width, (4, 4), strides=2, dtype=self.dtype, name=f"conv_{i}")(x)
+            x = nn.Conv(width, (4, 4), strides=2, dtype=self.dtype, kernel_init=xavier_uniform, name=f"conv_{i}")(x)
             x = act(FiLM(self.dtype, name=f"film_{i}")(x, context.vector))
         return nn.Dense(self.outputs, dtype="float32", name="out")(x.reshape(b, -1))
 
@@ -71,6 +71,8 @@ class ConvDecoder(nn.Module):
         for i in reversed(range(len(self.widths))):
             h, w = sizes[i]
             x = upsample(x)[:, :h, :w]
-            x = nn.Conv(self.widths[i], (3, 3), dtype=self.dtype, name=f"conv_{i}")(x)
+            x = nn.Conv(self.widths[i], (3, 3), dtype=self.dtype, kernel_init=xavier_uniform, name=f"conv_{i}")(x)
             x = act(FiLM(self.dtype, name=f"film_{i}")(x, context.vector))
-        return final(nn.Conv(c * self.channels_per_value, (3, 3), dtype="float32", name="out")(x))
+        return final(
+            nn.Conv(c * self.channels_per_value, (3, 3), dtype="float32", kernel_init=xavier_uniform, name="out")(x)
+        )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.nn.layers import sinusoidal
-from gen_jax.types import Cond
+from gen_jax.types import Cond, PyTree
 
 
 class Context(flax.struct.PyTreeNode):
@@ -86,7 +86,24 @@ class Conditioned(nn.Module):
     conditioning: nn.Module
 
     def __call__(self, x: jax.Array, cond: Cond, train: bool = False) -> jax.Array:
-        return self.network(x, self.conditioning(cond), train)  # pyright: ignore[reportCallIssue]
+        return self.network(x, self.conditioning(cond), train)  # type: ignore[operator]
+
+    @nn.nowrap
+    def create(self, key: jax.Array, x: jax.Array, cond: Cond, shape: tuple[int, ...], hint: str) -> PyTree:
+        """New parameters. Raises UserError, with the hint, where the output for one example is not of `shape`."""
+        out, variables = self.init_with_output(key, x, cond)
+        if out.shape[1:] != shape:
+            network = type(self.network).__name__
+            raise UserError(f"the {network} gives {out.shape[1:]} for an example where {shape} is needed: {hint}")
+        return variables["params"]
+
+    @nn.nowrap
+    def evaluate(
+        self, params: PyTree, x: jax.Array, cond: Cond, train: bool = False, dropout: jax.Array | None = None
+    ) -> jax.Array:
+        """The output under `params`; `dropout` is the key of what is random in training."""
+        rngs = None if dropout is None else {"dropout": dropout}
+        return self.apply({"params": params}, x, cond, train, rngs=rngs)  # type: ignore[return-value]
 
 
 def null(cond: Cond) -> dict[str, jax.Array]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import Modulation, SelfAttention, image_size, sincos_2d
+from gen_jax.nn.layers import Modulation, SelfAttention, image_size, sincos_2d, xavier_uniform
 
 MAX_TOKENS = 256  # what `patch=None` aims at, the 16x16 tokens of the published DiT-*/2 on 32x32 latents
 
@@ -45,8 +45,7 @@ class DiT(nn.Module):
         patch = _patch(self.patch, h, w)
         if context.spatial is not None:
             x = jnp.concatenate([x, context.spatial], axis=-1)
-        xavier = nn.initializers.xavier_uniform()
-        x = nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier, name="patches")(patchify(x, patch))
+        x = nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier_uniform, name="patches")(patchify(x, patch))
         x = x + jnp.asarray(sincos_2d(h // patch, w // patch, self.width), x.dtype)  # [b, n, d]
         block = nn.remat(DiTBlock, static_argnums=(3,)) if self.remat else DiTBlock
         for i in range(self.depth):
@@ -72,7 +71,6 @@ class DiTBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, vector: jax.Array | None, train: bool = False) -> jax.Array:
         d = x.shape[-1]
-        xavier = nn.initializers.xavier_uniform()
         shift1, scale1, gate1, shift2, scale2, gate2 = Modulation(6, d, self.dtype, name="modulation")(vector, x.ndim)
 
         y = _normalize(x, shift1, scale1, self.dtype)
@@ -80,8 +78,8 @@ class DiTBlock(nn.Module):
         x = x + gate1 * nn.Dropout(self.dropout, deterministic=not train)(y)
 
         y = _normalize(x, shift2, scale2, self.dtype)
-        y = nn.Dense(int(d * self.mlp_ratio), dtype=self.dtype, kernel_init=xavier, name="mlp_in")(y)
-        y = nn.Dense(d, dtype=self.dtype, kernel_init=xavier, name="mlp_out")(nn.gelu(y, approximate=True))
+        y = nn.Dense(int(d * self.mlp_ratio), dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_in")(y)
+        y = nn.Dense(d, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_out")(nn.gelu(y, approximate=True))
         return x + gate2 * nn.Dropout(self.dropout, deterministic=not train)(y)
 
 

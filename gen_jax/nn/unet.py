@@ -6,9 +6,8 @@ import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import SelfAttention, image_size, upsample
+from gen_jax.nn.layers import SelfAttention, image_size, upsample, xavier_uniform
 
-_FAN_AVG = nn.initializers.xavier_uniform()
 _ZERO = nn.initializers.zeros
 
 
@@ -53,7 +52,7 @@ class UNet(nn.Module):
             return AttentionBlock(self.heads, self.groups, self.dtype, name=name)(x)
 
         def conv(x: jax.Array, features: int, name: str, stride: int = 1) -> jax.Array:
-            return nn.Conv(features, (3, 3), stride, dtype=self.dtype, kernel_init=_FAN_AVG, name=name)(x)
+            return nn.Conv(features, (3, 3), stride, dtype=self.dtype, kernel_init=xavier_uniform, name=name)(x)
 
         if context.spatial is not None:
             x = jnp.concatenate([x, context.spatial], axis=-1)
@@ -110,15 +109,15 @@ class ResBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, vector: jax.Array | None, train: bool = False) -> jax.Array:
         y = nn.silu(nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_0")(x))
-        y = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_FAN_AVG, name="conv_0")(y)
+        y = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=xavier_uniform, name="conv_0")(y)
         if vector is not None:
-            dense = nn.Dense(self.features, dtype=self.dtype, kernel_init=_FAN_AVG, name="vector")
+            dense = nn.Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="vector")
             y = y + dense(nn.silu(vector))[:, None, None, :]
         y = nn.silu(nn.GroupNorm(self.groups, dtype=self.dtype, name="norm_1")(y))
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         y = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_ZERO, name="conv_1")(y)
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, dtype=self.dtype, kernel_init=_FAN_AVG, name="skip")(x)
+            x = nn.Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="skip")(x)
         return x + y
 
 

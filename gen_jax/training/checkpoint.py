@@ -66,8 +66,9 @@ class Checkpoints:
         """
         self.wait()
         try:
+            # A checkpoint of this step that is there was found damaged, or is of what was rolled back.
             response = self._checkpointer.save_checkpointables_async(
-                step, {"state": state, "data": data}, custom_metadata=metadata
+                step, {"state": state, "data": data}, custom_metadata=metadata, overwrite=True
             )
         except OSError as error:
             raise UserError(f"cannot write checkpoint {step} in {self.directory}: {error}") from error
@@ -105,8 +106,7 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, and none can be read; or none at `step`.
         """
-        if step is not None and step not in self.steps:
-            raise UserError(f"no checkpoint at step {step} in {self.directory}: there are {self.steps or 'none'}")
+        self._check_known(step)
         failures = []
         for at in [step] if step is not None else reversed(self.steps):
             try:
@@ -131,12 +131,18 @@ class Checkpoints:
         Raises:
           UserError: there is none.
         """
+        self._check_known(step)
         for at in [step] if step is not None else reversed(self.steps):
             try:
                 return self._metadata(at)
             except Exception as error:  # restore() passes over it too, and says so
                 log.debug("checkpoint %s in %s has no readable metadata: %s", at, self.directory, error)
         raise UserError(f"no checkpoint {'' if step is None else f'at step {step} '}in {self.directory} can be read")
+
+    def _check_known(self, step: int | None) -> None:
+        if step is not None and step not in self.steps:
+            known = ", ".join(map(str, self.steps)) or "none"
+            raise UserError(f"no checkpoint at step {step} in {self.directory}; those there are: {known}")
 
     def _metadata(self, step: int) -> dict[str, Any]:
         return dict(self._checkpointer.metadata(step).custom_metadata)

@@ -101,5 +101,5 @@ def _update(
         rate = jnp.where(ok, 1 - jnp.minimum(decay, (1 + step) / (10 + step)), 0.0)
         average = jax.tree.map(lambda e, p: e + rate * (p - e), state.ema[player], state.params[player])
         state = state.replace(ema={**state.ema, player: average})
-    norms = {"grad_norm": jnp.sqrt(squares.sum()), "param_norm": optax.global_norm(state.params[player])}
+    norms = {"grad_norm": jnp.sqrt(squares.sum()), "param_norm": optax.tree.norm(state.params[player])}
     return state, {"loss": loss} | metrics | norms

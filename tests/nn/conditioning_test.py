@@ -33,7 +33,7 @@ def test_null_says_nothing_and_keeps_the_rest():
     assert null({}) == {}
 
 
-@hypothesis.given(st.integers(1, 20), st.integers(0, 1000))
+@hypothesis.given(st.sampled_from([1, 2, 7]), st.integers(0, 1000))
 @hypothesis.settings(deadline=None, max_examples=15)
 def test_drop_at_rate_zero_and_one(n, seed):
     cond, keys = some_cond(n), jax.random.split(jax.random.key(seed), n)
@@ -86,12 +86,13 @@ def test_unconditional_and_keys():
     assert Conditioning(8, num_classes=2).keys == ("label",)
     assert Conditioning(8).apply({}, {}) == Context()
     assert Conditioning(8).apply({}, {"label": jnp.zeros(2, jnp.int32)}) == Context()
-    with pytest.raises(UserError, match="reads a label .* was given: noise"):
+    with pytest.raises(UserError, match=r"reads a label .* was given: noise"):
         Conditioning(8, num_classes=2).init(jax.random.key(0), {"noise": jnp.zeros(2)})
 
 
-@pytest.mark.parametrize("low, high", [(0.0, 1.0), (-10.0, 10.0), (-1.5, 1.1)])  # t, log-SNR, EDM's log(sigma) / 4
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-10.0, 10.0), (-1.5, 1.1)])
 def test_close_noise_levels_are_told_apart_and_so_are_far_ones(low, high):
+    # The ranges of t, of log-SNR and of log(sigma) / 4.
     conditioning = Conditioning(32)
     noise = jnp.linspace(low, high, 1001)
     variables = conditioning.init(jax.random.key(0), {"noise": noise[:1]})

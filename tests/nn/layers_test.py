@@ -1,11 +1,16 @@
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.layers import FiLM, Modulation, SelfAttention, sincos_2d, sinusoidal, upsample
+from gen_jax.nn.layers import FiLM, Modulation, SelfAttention, sincos_2d, sinusoidal, upsample, xavier_uniform
+
+
+def normal(shape):
+    return jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
 
 
 def test_sinusoidal_by_hand():
@@ -27,13 +32,13 @@ def test_sincos_2d_tells_places_apart_and_depends_on_row_and_column():
 
 
 def test_upsample_repeats_pixels():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    x = normal((2, 3, 4, 5))
     np.testing.assert_array_equal(upsample(x), x.repeat(2, axis=1).repeat(2, axis=2))
 
 
 @pytest.mark.parametrize("ndim", [2, 3, 4])
 def test_film_starts_as_the_identity_and_learns(ndim):
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5)[:1] + (3,) * (ndim - 2) + (5,))
+    x = normal((2, *[3] * (ndim - 2), 5))
     vector = jnp.ones((2, 7))
     variables = FiLM().init(jax.random.key(1), x, vector)
     np.testing.assert_array_equal(FiLM().apply(variables, x, vector), x)
@@ -51,7 +56,7 @@ def test_modulation_splits_and_broadcasts():
 
 
 def test_attention_is_blind_to_the_order_of_tokens():
-    x = jax.random.normal(jax.random.key(0), (2, 6, 8))
+    x = normal((2, 6, 8))
     attention = SelfAttention(heads=2)
     variables = attention.init(jax.random.key(1), x)
     order = jnp.array([3, 1, 0, 5, 4, 2])
@@ -61,9 +66,21 @@ def test_attention_is_blind_to_the_order_of_tokens():
 
 def test_attention_to_equal_tokens_is_the_projection_of_one():
     # With equal keys the weights are uniform, so the output is out(v) for every token, whatever the heads.
-    x = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (8,)), (1, 5, 8))
+    x = jnp.broadcast_to(normal((8,)), (1, 5, 8))
     attention = SelfAttention(heads=4)
     variables = attention.init(jax.random.key(1), x)
     p = variables["params"]
     value = x @ p["qkv"]["kernel"][:, 16:]
     chex.assert_trees_all_close(attention.apply(variables, x), value @ p["out"]["kernel"], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 10), (3, 3, 8, 16)])
+def test_xavier_uniform_is_the_one_of_flax(shape):
+    # The variance is 2 / (fan_in + fan_out).
+    values = np.asarray(xavier_uniform(jax.random.key(0), shape))
+    window = np.prod(shape[:-2])
+    assert values.shape == shape
+    assert abs(values).max() <= np.sqrt(6 / (window * sum(shape[-2:])))
+    np.testing.assert_allclose(values.var(), 2 / (window * sum(shape[-2:])), rtol=0.3)
+    if len(shape) == 2:
+        np.testing.assert_allclose(values, nn.initializers.xavier_uniform()(jax.random.key(0), shape), atol=1e-6)

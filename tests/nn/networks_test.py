@@ -33,21 +33,24 @@ table = pytest.mark.parametrize("name", NETWORKS)
 
 
 def make(name, num_classes=4, **kwargs):
-    """The network with its conditioning, perturbed parameters (so that nothing is zero), its input and condition."""
+    """The network with its conditioning, its variables, input and condition, and the shape of one output."""
     cls, arguments, shape, out = NETWORKS[name]
     dtype = kwargs.get("dtype", "float32")
     network = Conditioned(cls(**arguments, **kwargs), Conditioning(16, num_classes, dtype=dtype))
-    x = jax.random.normal(jax.random.key(0), (3, *shape))
+    x = normal((3, *shape))
     cond = {"label": jnp.array([0, 2, -1])} if num_classes else {}
-    variables = jax.jit(network.init)(jax.random.key(1), x, cond)
-    return network, perturb(variables), x, cond, out
+    return network, some_variables(network, x, cond), x, cond, out
 
 
-def perturb(variables):
-    leaves, tree = jax.tree.flatten(variables)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    noisy = [p + 0.2 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(tree, noisy)
+def some_variables(network, *args):
+    """Parameters away from the start, so that nothing is zero. Drawn by NumPy: compiling `init` is slow."""
+    rng = np.random.default_rng(2)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *args)
+    return jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.3, p.shape), p.dtype), shapes)
+
+
+def normal(shape):
+    return jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
 
 
 @table
@@ -73,7 +76,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     chex.assert_type(y, jnp.float32)
     reference, *_ = make(name)
-    expected = reference.apply(variables, x, cond)
+    expected = jax.jit(reference.apply)(variables, x, cond)
     difference = np.abs(y - expected).max() / np.abs(expected).max()
     assert 0 < difference < 0.1
 
@@ -90,8 +93,8 @@ def test_unconditional(name):
 def test_spatial_context_matters(name):
     cls, arguments, shape, out = NETWORKS[name]
     network, x = cls(**arguments), jnp.ones((2, *shape))
-    spatial = jax.random.normal(jax.random.key(0), (2, *shape[:-1], 2))
-    variables = perturb(jax.jit(network.init)(jax.random.key(1), x, Context(spatial=spatial)))
+    spatial = normal((2, *shape[:-1], 2))
+    variables = some_variables(network, x, Context(spatial=spatial))
     apply = jax.jit(network.apply)
     y = apply(variables, x, Context(spatial=spatial))
     chex.assert_shape(y, (2, *out))
@@ -100,9 +103,9 @@ def test_spatial_context_matters(name):
 
 @pytest.mark.parametrize(("cls", "arguments"), [(DiT, DIT), (UNet, UNET)], ids=["dit", "unet"])
 def test_remat_and_dropout(cls, arguments):
-    x, context = jax.random.normal(jax.random.key(0), (2, *IMAGE)), Context(vector=jnp.ones((2, 16)))
+    x, context = normal((2, *IMAGE)), Context(vector=jnp.ones((2, 16)))
     plain, remat = cls(**arguments, dropout=0.5), cls(**arguments, dropout=0.5, remat=True)
-    variables = perturb(jax.jit(plain.init)(jax.random.key(1), x, context))
+    variables = some_variables(plain, x, context)
     chex.assert_trees_all_equal_shapes(variables, jax.eval_shape(remat.init, jax.random.key(1), x, context))
 
     def loss(network, train, seed):

@@ -1,0 +1,55 @@
+"""Generative adversarial network of fully connected layers.
+
+Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661).
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("digits", "mnist", "cifar10")
+
+
+def get_config(variant: str = "digits") -> ConfigDict:
+    """The config of a variant: digits, mnist or cifar10."""
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
+    adam = dict(name="adam", learning_rate=2e-4, b1=0.5, clip=None, every=1)
+    config = ConfigDict(
+        dict(
+            seed=0,
+            family=dict(
+                name="families.GAN",
+                generator=dict(name="nn.MLP", features=(256, 256), norm="layer", final="tanh"),
+                discriminator=dict(name="nn.MLP", features=(256, 256), outputs=1, activation="leaky_relu"),
+                # num_classes=10 makes both players conditional on the digit
+                conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
+                loss=dict(name="losses.non_saturating"),
+                latent=32,
+            ),
+            data=dict(name="digits"),
+            optim=dict(disc=adam, gen=adam),
+            ema=dict(gen=dict(decay=0.999)),
+            train=dict(
+                steps=6000,
+                batch_size=128,
+                steps_per_call=1,
+                log_every=100,
+                checkpoint_every=2000,
+                keep=3,
+                sample_every=2000,
+                flip=False,
+                max_skipped=10,
+            ),
+            parallel=dict(data=-1),
+            sample=dict(num=100, batch_size=100, seed=0),
+            evals=dict(),
+        )
+    )
+    if variant == "mnist":
+        config.data = dict(name="mnist", path=None)
+        config.family.update(
+            latent=100,
+            generator=dict(config.family.generator, features=(512, 512, 512)),
+            discriminator=dict(config.family.discriminator, features=(512, 512)),
+        )
+        config.train.update(steps=50_000, checkpoint_every=5_000, sample_every=5_000)
+    return config

@@ -1,0 +1,47 @@
+"""Variational autoencoder.
+
+Kingma & Welling 2013, Auto-Encoding Variational Bayes (arXiv:1312.6114).
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("digits", "mnist", "cifar10")
+
+
+def get_config(variant: str = "digits") -> ConfigDict:
+    """The config of a variant: digits, mnist or cifar10."""
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
+    config = ConfigDict(
+        dict(
+            seed=0,
+            family=dict(
+                name="families.VAE",
+                encoder=dict(name="nn.MLP", features=(256, 256), outputs=32),
+                decoder=dict(name="nn.MLP", features=(256, 256), channels_per_value=2),
+                # num_classes=10 makes encoder and decoder conditional on the digit
+                conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
+                likelihood=dict(name="losses.DiscretizedLogistic"),
+                latent=16,
+                beta=1.0,
+            ),
+            data=dict(name="digits"),
+            optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1)),
+            ema=dict(model=dict(decay=0.999)),
+            train=dict(
+                steps=3000,
+                batch_size=128,
+                steps_per_call=1,
+                log_every=100,
+                checkpoint_every=1000,
+                keep=3,
+                sample_every=1000,
+                flip=False,
+                max_skipped=10,
+            ),
+            parallel=dict(data=-1),
+            sample=dict(num=100, batch_size=100, seed=0),
+            evals=dict(),
+        )
+    )
+    return config

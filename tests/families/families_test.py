@@ -1,0 +1,268 @@
+"""One table runs every family: gradients, keys, layouts, samples, and the one compilation of a step."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate
+
+import gen_jax
+from gen_jax.build import build
+from gen_jax.errors import UserError
+from gen_jax.families.vae import kl_to_standard_normal
+from gen_jax.training import parallel
+from gen_jax.training.optim import make_optimizer
+from gen_jax.training.state import init_state
+from gen_jax.training.step import make_train_step
+
+SHAPE, CLASSES = (8, 8, 1), 10
+MLP = {"name": "nn.MLP", "features": (16,)}
+DIFFUSION = {
+    "name": "families.Diffusion",
+    "network": {"name": "nn.DiT", "width": 16, "depth": 1, "heads": 2, "patch": 4},
+    "schedule": {"name": "diffusion.Cosine"},
+    "parameterization": {"name": "diffusion.v"},
+    "sampler": {"name": "diffusion.Heun"},
+    "steps": 3,
+}
+VAE = {
+    "name": "families.VAE",
+    "encoder": {**MLP, "outputs": 8},
+    "decoder": {**MLP, "channels_per_value": 2},
+    "likelihood": {"name": "losses.DiscretizedLogistic"},
+    "latent": 4,
+}
+GAN = {
+    "name": "families.GAN",
+    "generator": {**MLP, "final": "tanh"},
+    "discriminator": {**MLP, "outputs": 1},
+    "loss": {"name": "losses.non_saturating"},
+    "latent": 4,
+}
+TABLE = {
+    "gan": GAN,
+    "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
+    "vae": VAE,
+    "vae_conv_gaussian": {
+        **VAE,
+        "encoder": {"name": "nn.ConvEncoder", "widths": (8,), "outputs": 8},
+        "decoder": {"name": "nn.ConvDecoder", "widths": (8,)},
+        "likelihood": {"name": "losses.Gaussian"},
+    },
+    "vae_bernoulli_beta": {**VAE, "decoder": MLP, "likelihood": {"name": "losses.Bernoulli"}, "beta": 4.0},
+    "diffusion_v": DIFFUSION,
+    "diffusion_flow": {
+        **DIFFUSION,
+        "schedule": {"name": "diffusion.RectifiedFlow"},
+        "parameterization": {"name": "diffusion.flow"},
+        "time": {"name": "diffusion.logit_normal"},
+        "sampler": {"name": "diffusion.Euler"},
+    },
+    "diffusion_eps_unet": {
+        **DIFFUSION,
+        "network": {"name": "nn.UNet", "width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "groups": 4},
+        "schedule": {"name": "diffusion.LinearBeta"},
+        "parameterization": {"name": "diffusion.eps"},
+        "weighting": {"name": "diffusion.min_snr"},
+        "sampler": {"name": "diffusion.DDIM", "eta": 1.0},
+        "end": 1e-3,
+        "clip": 1.0,
+    },
+    "diffusion_x0": {
+        **DIFFUSION,
+        "parameterization": {"name": "diffusion.x0"},
+        "time": {"name": "diffusion.stratified"},
+    },
+    "diffusion_guided": {
+        **DIFFUSION,
+        "guidance": {"cfg": {"name": "diffusion.classifier_free", "scale": 2.0}},
+        "cond_drop": 0.2,
+    },
+}
+ADAM = {"name": "adam", "learning_rate": 1e-3}
+
+
+def make(name, conditional=True):
+    conditioning = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES if conditional else 0}
+    return build(gen_jax, TABLE[name] | {"conditioning": conditioning}, shape=SHAPE, num_classes=CLASSES)
+
+
+def a_batch(n=16, seed=0):
+    x_key, label_key = jax.random.split(jax.random.key(seed))
+    x = jax.random.uniform(x_key, (n, *SHAPE), minval=-1, maxval=1)
+    label = jax.random.randint(label_key, (n,), 0, CLASSES)
+    return {"x": x, "label": label, "index": jnp.arange(n)}
+
+
+def a_state(family):
+    optimizers = {player: make_optimizer(ADAM) for player in family.losses}
+    ema = dict.fromkeys(family.losses, 0.9)
+    batch = {k: v for k, v in a_batch().items() if k != "label" or family.cond_keys}
+
+    @jax.jit
+    def init():
+        state = init_state(family, optimizers, ema, jax.random.key(0), batch)
+        # Some networks start at zero output or zero gates: moved off, so that every path carries something.
+        leaves, tree = jax.tree.flatten(state.params)
+        keys = jax.random.split(jax.random.key(7), len(leaves))
+        moved = [p + 0.05 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True)]
+        return state.replace(params=jax.tree.unflatten(tree, moved))
+
+    return init(), optimizers, ema
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
+    family, batch = make(name), a_batch()
+    state, _, _ = a_state(family)
+    for player, loss_fn in family.losses.items():
+
+        def own_loss(own, player=player, loss_fn=loss_fn):
+            return loss_fn({**state.params, player: own}, state, batch, jax.random.key(1))[0]
+
+        loss, grads = jax.jit(jax.value_and_grad(own_loss))(state.params[player])
+        chex.assert_shape(loss, ())
+        chex.assert_tree_all_finite((loss, grads))
+        dead = [jax.tree_util.keystr(k) for k, g in jax.tree_util.tree_leaves_with_path(grads) if not jnp.any(g != 0)]
+        assert not dead, f"no gradient reaches {dead}"
+
+
+@pytest.mark.parametrize("name", ["gan", "gan_minimax"])
+def test_a_step_changes_each_player_by_its_own_loss_only(name):
+    """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
+    family, batch = make(name), a_batch()
+    state, optimizers, ema = a_state(family)
+    for player in family.losses:
+        frozen = {p: o if p == player else make_optimizer({"name": "set_to_zero"}) for p, o in optimizers.items()}
+        own = init_state(family, frozen, ema, jax.random.key(0), batch).replace(params=state.params)
+        new, _ = jax.jit(make_train_step(family, frozen, ema))(own, batch, jax.random.key(1))
+        for other in family.losses:
+            same = jax.tree.all(jax.tree.map(jnp.array_equal, new.params[other], state.params[other]))
+            assert same == (other != player)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_one_compilation_and_equal_updates_on_one_and_eight_devices(name):
+    family, batch = make(name), a_batch()
+    state, optimizers, ema = a_state(family)
+    chex.clear_trace_counter()
+    step = make_train_step(family, optimizers, ema)
+    results = []
+    for devices in (1, 8):
+        mesh = parallel.make_mesh(devices)
+        whole, split = parallel.replicated(mesh), parallel.split_batch(mesh)
+        traced = jax.jit(
+            chex.assert_max_traces(step, n=1), in_shardings=(whole, split, whole), out_shardings=whole, donate_argnums=0
+        )
+        on_devices = jax.device_put(jax.tree.map(jnp.copy, state), whole)
+        for i in range(3):
+            before = on_devices
+            on_devices, metrics = traced(
+                on_devices, jax.device_put(a_batch(seed=i), split), jax.device_put(jax.random.key(1), whole)
+            )
+            assert all(leaf.is_deleted() for leaf in jax.tree.leaves(before)), "the state is not donated"
+        results.append(jax.device_get((on_devices.params, on_devices.ema, metrics)))
+        chex.clear_trace_counter()
+    # Adam divides by the gradient's size, which makes rounding visible where a gradient is nearly zero.
+    chex.assert_trees_all_close(*results, atol=3e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_sample_depends_on_its_own_key_and_label_alone(name):
+    family = make(name)
+    state, _, _ = a_state(family)
+    keys, label = jax.random.split(jax.random.key(3), 64), jnp.arange(64) % CLASSES
+    sample = jax.jit(family.sample)
+    whole = sample(state.params, state.extra, keys, {"label": label})
+    chex.assert_shape(whole, (64, *SHAPE))
+    parts = [sample(state.params, state.extra, keys[i : i + 7], {"label": label[i : i + 7]}) for i in range(0, 64, 7)]
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+    assert float(jnp.abs(whole[0] - whole[10]).max()) > 1e-4, "another key draws the same sample"
+    other = sample(state.params, state.extra, keys, {"label": (label + 1) % CLASSES})
+    assert float(jnp.abs(whole - other).max()) > 1e-4, "the label is not seen"
+
+
+@pytest.mark.parametrize("name", [n for n in TABLE if n != "diffusion_guided"])
+def test_unconditional_families_take_no_label(name):
+    family = make(name, conditional=False)
+    assert family.cond_keys == ()
+    batch = {k: v for k, v in a_batch().items() if k != "label"}
+    state, optimizers, ema = a_state(family)
+    new, metrics = jax.jit(make_train_step(family, optimizers, ema))(state, batch, jax.random.key(1))
+    chex.assert_tree_all_finite((new.params, metrics))
+    keys = jax.random.split(jax.random.key(0), 2)
+    chex.assert_shape(jax.jit(family.sample)(new.params, new.extra, keys, {}), (2, *SHAPE))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_noise_follows_the_examples_not_their_order(name):
+    """A loss is a mean over examples, each with noise of its own index: shuffled examples have the same loss."""
+    family, batch = make(name), a_batch()
+    state, _, _ = a_state(family)
+    order = jax.random.permutation(jax.random.key(5), 16)
+    for loss_fn in map(jax.jit, family.losses.values()):
+        losses = [
+            float(loss_fn(state.params, state, b, jax.random.key(1))[0])
+            for b in (batch, {k: v[order] for k, v in batch.items()})
+        ]
+        np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_kl_against_numeric_integration():
+    for mean, log_var in ((0.0, 0.0), (1.3, -0.7), (-0.4, 1.1)):
+        std = np.exp(log_var / 2)
+
+        def integrand(z, mean=mean, std=std):
+            log_q = -0.5 * ((z - mean) / std) ** 2 - np.log(std)
+            return np.exp(log_q) / np.sqrt(2 * np.pi) * (log_q + 0.5 * z**2)
+
+        expected = integrate.quad(integrand, mean - 12 * std, mean + 12 * std)[0]
+        got = kl_to_standard_normal(jnp.array([[mean, 0.0]]), jnp.array([[log_var, 0.0]]))
+        np.testing.assert_allclose(got, [expected], atol=1e-6)
+
+
+def test_vae_loss_is_the_negative_elbo_at_beta_one():
+    family, batch = make("vae"), a_batch()
+    state, _, _ = a_state(family)
+    loss, (metrics, _) = family.losses["model"](state.params, state, batch, jax.random.key(0))
+    np.testing.assert_allclose(loss, -metrics["elbo"], rtol=1e-6)
+    np.testing.assert_allclose(metrics["elbo"], metrics["log_likelihood"] - metrics["kl"], rtol=1e-5)
+    np.testing.assert_allclose(metrics["bits_per_dim"], float(loss) / np.log(2) / 64, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 0}, ["steps=0", "at least 1"]),
+        ({"start": 0.0}, ["start=0.0"]),
+        ({"end": 1.5}, ["end=1.5"]),
+        ({"parameterization": {"name": "diffusion.eps"}, "start": 1.0}, ["start=1.0", "0.98"]),
+        ({"guidance": {"cfg": {"name": "diffusion.classifier_free"}}, "cond_drop": 0.0}, ["cond_drop", "guidance"]),
+        ({"cond_drop": 1.5}, ["cond_drop=1.5"]),
+    ],
+)
+def test_diffusion_refuses_what_cannot_be_sampled(changes, words):
+    spec = DIFFUSION | {"conditioning": {"name": "nn.Conditioning", "width": 16}} | changes
+    with pytest.raises(UserError) as error:
+        build(gen_jax, spec, shape=SHAPE, num_classes=CLASSES)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("vae", {"latent": 5}, ["encoder", "outputs=10"]),
+        ("vae", {"decoder": MLP}, ["decoder", "channels_per_value=2"]),
+        ("gan", {"discriminator": {**MLP, "outputs": 3}}, ["discriminator", "outputs=1"]),
+        ("gan", {"generator": {**MLP, "shape": (4, 4, 1)}}, ["generator", "(8, 8, 1)"]),
+        ("diffusion_v", {"network": {**MLP, "outputs": 3}}, ["network", "(8, 8, 1)"]),
+    ],
+)
+def test_networks_that_do_not_fit_each_other_are_told_before_training(name, changes, words):
+    conditioning = {"name": "nn.Conditioning", "width": 16}
+    spec = TABLE[name] | {"conditioning": conditioning} | changes
+    family = build(gen_jax, spec, shape=SHAPE, num_classes=CLASSES)
+    with pytest.raises(UserError) as error:
+        jax.eval_shape(family.init, jax.random.key(0), a_batch())
+    assert all(word in str(error.value) for word in words), str(error.value)

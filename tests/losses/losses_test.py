@@ -1,0 +1,74 @@
+"""Losses at points that a reader can check, and likelihoods against what probability says of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from gen_jax.losses.adversarial import minimax, non_saturating
+from gen_jax.losses.reconstruction import Bernoulli, DiscretizedLogistic, Gaussian
+
+LEVELS = np.arange(256, dtype=np.float32) / 127.5 - 1
+
+
+def test_adversarial_losses_by_hand():
+    """With D = sigmoid(logit): disc -log D(real) - log(1 - D(fake)), gen log(1 - D(fake)) or -log D(fake)."""
+    real, fake = jnp.array([0.0, 2.0]), jnp.array([0.0, -1.0])
+    d_real, d_fake = 1 / (1 + np.exp(-np.array([0.0, 2.0]))), 1 / (1 + np.exp(np.array([0.0, 1.0])))
+    for loss, gen_expected in ((minimax, np.log(1 - d_fake)), (non_saturating, -np.log(d_fake))):
+        disc, gen = loss(real, fake)
+        np.testing.assert_allclose(disc, -np.log(d_real) - np.log(1 - d_fake), rtol=1e-6)
+        np.testing.assert_allclose(gen, gen_expected, rtol=1e-6)
+
+
+def test_minimax_saturates_where_the_discriminator_wins_and_non_saturating_does_not():
+    slope = lambda loss: float(jax.grad(lambda f: loss(jnp.zeros(1), f)[1].sum())(jnp.array([-10.0]))[0])  # noqa: E731
+    assert abs(slope(minimax)) < 1e-4
+    assert abs(slope(non_saturating)) > 0.99
+
+
+@given(mean=st.floats(-1.5, 1.5), log_scale=st.floats(-9, 2))
+def test_discretized_logistic_sums_to_one(mean, log_scale):
+    out = jnp.tile(jnp.array([mean, log_scale], jnp.float32), (256, 1))
+    total = float(jax.scipy.special.logsumexp(DiscretizedLogistic().log_prob(LEVELS[:, None], out)))
+    assert abs(total) < 2e-3
+
+
+def test_discretized_logistic_against_the_logistic_of_scipy():
+    x, mean, scale = LEVELS[100:120], 0.1, 0.05
+    out = jnp.tile(jnp.array([mean, np.log(scale)], jnp.float32), (len(x), 1))
+    law = stats.logistic(mean, scale)
+    expected = np.log(law.cdf(x + 1 / 255) - law.cdf(x - 1 / 255))
+    np.testing.assert_allclose(DiscretizedLogistic().log_prob(x[:, None], out), expected, rtol=1e-3)
+
+
+def test_discretized_logistic_is_finite_with_finite_gradients_far_from_the_data():
+    loss = lambda out: DiscretizedLogistic().log_prob(jnp.array([[1.0], [-1.0], [0.0]]), out).sum()  # noqa: E731
+    for mean, log_scale in ((-30.0, -20.0), (30.0, -20.0), (0.0, 30.0)):
+        out = jnp.tile(jnp.array([mean, log_scale]), (3, 1))
+        assert jnp.isfinite(loss(out))
+        assert jnp.isfinite(jax.grad(loss)(out)).all()
+
+
+def test_gaussian_against_scipy():
+    x, mean = np.random.default_rng(0).normal(size=(2, 5, 3, 2, 1)).astype(np.float32)
+    expected = stats.norm(mean, 0.3).logpdf(x).reshape(5, -1).sum(1)
+    np.testing.assert_allclose(Gaussian(std=0.3).log_prob(x, mean), expected, rtol=1e-4)
+
+
+def test_bernoulli_against_scipy():
+    rng = np.random.default_rng(0)
+    bits, logits = rng.integers(0, 2, (4, 6)), rng.normal(size=(4, 6)).astype(np.float32)
+    expected = stats.bernoulli(1 / (1 + np.exp(-logits))).logpmf(bits).sum(1)
+    np.testing.assert_allclose(Bernoulli().log_prob(2.0 * bits - 1, logits), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), Bernoulli(), DiscretizedLogistic()], ids=lambda x: type(x).__name__)
+def test_the_mean_is_a_picture(likelihood):
+    out = 5 * jax.random.normal(jax.random.key(0), (2, 4, 4, 3 * likelihood.channels))
+    mean = likelihood.mean(out)
+    assert mean.shape == (2, 4, 4, 3)
+    assert float(jnp.abs(mean).max()) <= 1
