@@ -1,21 +1,28 @@
-"""Quickstart."""
+"""Quickstart: a class-conditional flow model of handwritten digits, or of your own images.
+
+A diffusion transformer (Peebles & Xie 2022, arXiv:2212.09748) trained by flow matching (Lipman et al. 2022,
+arXiv:2210.02747) and sampled with classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
+
+    python -m gen_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
+    python -m gen_jax.main --config=configs/quickstart.py:folder --config.data.path=DIR --workdir=runs/mine
+"""
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("digits",)
+VARIANTS = ("digits", "folder")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:
-    """The config of a variant: digits."""
+    """The config of a variant: digits, or folder for any folder of images (sub-folders are classes)."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    return ConfigDict(
+    config = ConfigDict(
         dict(
             seed=0,
             family=dict(
                 name="families.Diffusion",
-                network=dict(name="nn.DiT", width=128, depth=4, heads=4, patch=2),
-                conditioning=dict(name="nn.Conditioning", width=128),
+                network=dict(name="nn.DiT", width=128, depth=4, heads=4, patch=2, dtype="float32"),
+                conditioning=dict(name="nn.Conditioning", width=128, num_classes=None),  # None: the data's classes
                 schedule=dict(name="diffusion.RectifiedFlow"),
                 parameterization=dict(name="diffusion.flow"),
                 time=dict(name="diffusion.stratified"),
@@ -25,7 +32,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 cond_drop=0.1,
             ),
             data=dict(name="digits"),
-            optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=1.0)),
+            optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1)),
             ema=dict(model=dict(decay=0.99)),
             train=dict(
                 steps=600,
@@ -43,3 +50,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             evals=dict(),
         )
     )
+    if variant == "folder":
+        # resolution=None takes the images as they are, all of one size; 64 crops and resizes them to 64x64.
+        config.data = dict(name="image_folder", path=None, resolution=None, channels=None, on_error="refuse")
+        config.family.network.update(width=256, depth=6, patch=None)  # None: the smallest with at most 256 tokens
+        config.family.conditioning.width = 256
+        config.optim.model.learning_rate = 5e-4
+        config.ema.model.decay = 0.999
+        config.train.update(steps=5000, batch_size=64, log_every=50, checkpoint_every=500, sample_every=500)
+        config.sample.update(num=64, batch_size=64)
+    return config

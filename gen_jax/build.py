@@ -62,7 +62,7 @@ def names(module: ModuleType) -> dict[str, Callable[..., Any]]:
     for info in pkgutil.iter_modules(module.__path__):
         if not info.name.startswith("_"):
             submodule = importlib.import_module(f"{module.__name__}.{info.name}")
-            found |= _public(submodule, lambda m, own=submodule.__name__: m == own)
+            found |= _public(submodule, submodule.__name__.__eq__)
     return found
 
 

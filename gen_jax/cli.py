@@ -141,10 +141,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _quiet() -> None:
-    """Warnings are one line each, as errors are. Orbax tells every step of a save, and its warnings come up as ours."""
+    """Warnings are one line each, as errors are. What Orbax has to say by absl, our own errors and warnings say."""
     if not flags.FLAGS["verbosity"].present:
         absl.logging.set_verbosity(absl.logging.WARNING)
-        absl.logging.get_absl_logger().setLevel(logging.ERROR)
+        absl.logging.get_absl_logger().setLevel(logging.CRITICAL)
     ours, handler = logging.getLogger("gen_jax"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("gen_jax: %(levelname)s: %(message)s"))
     ours.addHandler(handler)

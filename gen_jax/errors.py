@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
-    """The error for a `name` that is none of the `known` ones, with the nearest of them.
+    """The error for a `name` that is none of the `known` ones, with the nearest, and all where they are not too many.
 
     >>> str(unknown("sampler", "Hein", ["Heun", "DDIM"]))
     "unknown sampler 'Hein': did you mean 'Heun'? Known: DDIM, Heun"
@@ -18,4 +18,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
     hint = f"did you mean '{by_lower[near[0]]}'? " if near else ""
+    if len(known) > 30:
+        most = difflib.get_close_matches(str(name).lower(), by_lower, n=10, cutoff=0.0)
+        return UserError(f"unknown {kind} '{name}': {hint}Near: {', '.join(by_lower[m] for m in most)}")
     return UserError(f"unknown {kind} '{name}': {hint}Known: {', '.join(known) or 'none'}")

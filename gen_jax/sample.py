@@ -79,8 +79,7 @@ def run(
         family = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
         mesh = parallel.make_mesh(config["parallel"]["data"])
         size = batch_size or config["sample"]["batch_size"]
-        split = parallel.split_batch(mesh) if size % mesh.shape["data"] == 0 else None
-        generate = make_generate(family, info, size, split)
+        generate = make_generate(family, info, size, parallel.split_batch(mesh))
         labels = None if label is None else [_class(label, family, info)] * num
         wanted = abstract_like(setup.shapes, parallel.replicated(mesh))
         wanted = wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt))
@@ -151,7 +150,7 @@ def _write(path: Path, samples: dict[str, np.ndarray], info: DataInfo) -> None:
     (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
     if path.suffix == ".npz":
         partial = path.with_name(f".{path.name}.tmp.npz")
-        np.savez_compressed(partial, **samples)
+        np.savez_compressed(partial, **samples)  # type: ignore[arg-type]
         partial.replace(path)
     elif path.suffix == ".png":
         writers.save_png(path, writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes)))

@@ -22,7 +22,12 @@ from gen_jax.training.workdir import claim
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = "--config=configs/quickstart.py"
-SHORT = ("--config.train.steps=2", "--config.train.batch_size=8", "--config.train.checkpoint_every=1")
+SHORT = (
+    "--config.train.steps=2",
+    "--config.train.batch_size=8",
+    "--config.train.checkpoint_every=1",
+    "--config.train.log_every=1",
+)
 NARROW = (
     *("--config.family.network.width=32", "--config.family.network.depth=1", "--config.family.network.heads=2"),
     *("--config.family.steps=2", "--config.sample.num=10", "--config.sample.batch_size=10"),
@@ -213,6 +218,7 @@ BAD = [
     main("unknown network", "--config.family.network.name=nn.DIIT", says=("'DIIT'", "did you mean 'DiT'?", "UNet")),
     main(
         "unknown argument in a spec",
+        QUICKSTART,
         "--config.family.network={{'name': 'nn.DiT', 'widht': 32}}",
         says=("argument of nn.DiT 'widht'", "did you mean 'width'?", "depth"),
     ),
@@ -333,12 +339,12 @@ GOOD = [
         "main",
         images(*[(8, 8)] * 4, broken=True),
     ),
-    main("newest damaged", says=("checkpoint 2 in {here}/run", "damaged", "passed over"), prepare=damaged(2)),
+    main("newest damaged", says=("{here}/run/checkpoints is damaged and passed over: 2 (",), prepare=damaged(2)),
     sample(
         "sample: newest damaged",
         "--num=3",
         "--workdir={here}/run",
-        says=("checkpoint 2 in {here}/run", "damaged", "passed over"),
+        says=("{here}/run/checkpoints is damaged and passed over: 2 (",),
         prepare=damaged(2),
     ),
     main("finished", says=(), prepare=a_run),
@@ -373,8 +379,8 @@ class Outcome:
 @pytest.fixture(scope="module")
 def outcome(request, runs, tmp_path_factory):
     """The function from a row to its Outcome. All rows asked for run from the start, two at a time."""
-    rows = [item.callspec.params["row"] for item in request.session.items if _has_row(item, request.module)]
     place = tmp_path_factory.mktemp("rows")
+    started: dict[str, concurrent.futures.Future[Outcome]] = {}
 
     def play(row: Row) -> Outcome:
         here = place / re.sub(r"\W+", "-", row.name)
@@ -387,14 +393,19 @@ def outcome(request, runs, tmp_path_factory):
         return Outcome(here, before, snapshot(here), done)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
+
+        def start(row: Row) -> concurrent.futures.Future[Outcome]:
+            if row.name not in started:
+                started[row.name] = pool.submit(play, row)
+            return started[row.name]
+
         # pytest-xdist spreads the tests over processes that each know all of them: there, each row waits for its test.
-        early = {} if "PYTEST_XDIST_WORKER" in os.environ else {row.name: pool.submit(play, row) for row in rows}
-        yield lambda row: early[row.name].result() if row.name in early else play(row)
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            for item in request.session.items:
+                if item.path == request.path and "row" in getattr(getattr(item, "callspec", None), "params", {}):
+                    start(item.callspec.params["row"])
+        yield lambda row: start(row).result()
         pool.shutdown(cancel_futures=True)
-
-
-def _has_row(item: pytest.Item, module) -> bool:
-    return getattr(item, "module", None) is module and "row" in getattr(getattr(item, "callspec", None), "params", {})
 
 
 @pytest.mark.slow

@@ -44,12 +44,14 @@ def get_config(variant: str = "digits") -> ConfigDict:
             evals=dict(),
         )
     )
-    if variant == "mnist":
-        config.data = dict(name="mnist", path=None)
-        config.family.update(
-            latent=100,
-            generator=dict(config.family.generator, features=(512, 512, 512)),
-            discriminator=dict(config.family.discriminator, features=(512, 512)),
-        )
-        config.train.update(steps=50_000, checkpoint_every=5_000, sample_every=5_000)
+    if variant in ("mnist", "cifar10"):
+        config.data = dict(name=variant, path=None)  # path: a local copy; None downloads through TensorFlow Datasets
+        config.family.latent = 100
+        config.family.generator.features = (512, 512, 512)
+        config.family.discriminator.features = (512, 512)
+        config.train.update(steps=100_000, checkpoint_every=10_000, sample_every=10_000)
+    if variant == "cifar10":
+        config.family.generator.features = (1024, 1024, 1024)
+        config.family.discriminator.features = (1024, 1024)
+        config.train.update(steps=200_000, flip=True)
     return config

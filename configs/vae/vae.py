@@ -44,4 +44,16 @@ def get_config(variant: str = "digits") -> ConfigDict:
             evals=dict(),
         )
     )
+    if variant in ("mnist", "cifar10"):
+        config.data = dict(name=variant, path=None)  # path: a local copy; None downloads through TensorFlow Datasets
+        config.train.update(steps=100_000, checkpoint_every=10_000, sample_every=10_000)
+    if variant == "mnist":
+        config.family.encoder.update(features=(512, 512), outputs=64)
+        config.family.decoder.features = (512, 512)
+        config.family.latent = 32
+    if variant == "cifar10":
+        config.family.encoder = dict(name="nn.ConvEncoder", widths=(64, 128, 256), outputs=256)
+        config.family.decoder = dict(name="nn.ConvDecoder", widths=(64, 128, 256), channels_per_value=2)
+        config.family.latent = 128
+        config.train.update(steps=200_000, flip=True)
     return config

@@ -131,7 +131,7 @@ def _folder_faults(layout: Layout, split: str, found: Scan, resolution: int | No
         for (h, w), names in found.sizes()[1:]:
             yield from (Fault(n, f"is {w}x{h}, and most are {width}x{height}", note=False) for n in names)
     modes = collections.Counter(found.mode[found.whole].tolist()).most_common()
-    for i in np.flatnonzero(found.whole):
+    for i in np.flatnonzero(found.whole).tolist():
         if found.mode[i] != modes[0][0]:
             yield Fault(found.names[i], f"has mode {found.mode[i]}, and most have {modes[0][0]}; it is converted")
 
@@ -166,7 +166,8 @@ def _check_any(report: Report, split: str | None) -> None:
         report.plan.append(_summary(report, s))
         if (take := getattr(source, "take", None)) is None:
             continue  # reading it all could take hours
-        digests, labels = [], []
+        digests: list[bytes] = []
+        labels: list[int] = []
         for start in range(0, len(source), 1024):
             found = take(np.arange(start, min(start + 1024, len(source))))
             digests += [hashlib.blake2b(x.tobytes(), digest_size=16).digest() for x in found["x"]]

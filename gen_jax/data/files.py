@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gen_jax.errors import UserError
 
@@ -89,6 +89,7 @@ def _tar(path: str, where: Path) -> Files:
     with where.open("rb") as file:
         magic = file.read(8)
     content, damage = None, None
+    decompress: Any
     for start, decompress in DECOMPRESS.items():
         if magic.startswith(start):
             if where.stat().st_size > LARGE_ARCHIVE:

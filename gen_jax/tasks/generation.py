@@ -24,6 +24,8 @@ def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax
     """
     if batch_size < 1:
         raise UserError(f"sample.batch_size={batch_size}: it must be at least 1")
+    if sharding is not None:  # as many as asked for, or the few more that the devices can share evenly
+        batch_size = -(-batch_size // sharding.num_devices) * sharding.num_devices
 
     @jax.jit
     def draw(state: TrainState, seed: jax.Array, index: jax.Array, cond):

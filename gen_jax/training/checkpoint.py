@@ -113,11 +113,13 @@ class Checkpoints:
                 _verify(self.directory / str(at))
                 wanted = {"state": abstract} | ({"data": data} if data is not None else {})
                 loaded = self._checkpointer.load_checkpointables(at, wanted)
-                return at, loaded["state"], self._metadata(at)
+                restored = at, loaded["state"], self._metadata(at)
             except Exception as error:  # whatever is wrong with it, an older one may be whole
-                reason = " ".join(str(error).split())[:200]
-                failures.append(f"{at} ({reason})")
-                log.warning("checkpoint %s in %s is damaged and passed over: %s", at, self.directory, reason)
+                failures.append(f"{at} ({' '.join(str(error).split())[:200]})")
+                continue
+            for failure in failures:
+                log.warning("checkpoint in %s is damaged and passed over: %s", self.directory, failure)
+            return restored
         if failures:
             raise UserError(
                 f"no checkpoint in {self.directory} can be read: {'; '.join(failures)}. "
@@ -132,12 +134,13 @@ class Checkpoints:
           UserError: there is none.
         """
         self._check_known(step)
+        failures = []
         for at in [step] if step is not None else reversed(self.steps):
             try:
                 return self._metadata(at)
             except Exception as error:  # restore() passes over it too, and says so
-                log.debug("checkpoint %s in %s has no readable metadata: %s", at, self.directory, error)
-        raise UserError(f"no checkpoint {'' if step is None else f'at step {step} '}in {self.directory} can be read")
+                failures.append(f"{at} ({' '.join(str(error).split())[:200]})")
+        raise UserError(f"no checkpoint in {self.directory} can be read: {'; '.join(failures) or 'there is none'}")
 
     def _check_known(self, step: int | None) -> None:
         if step is not None and step not in self.steps:
@@ -145,6 +148,8 @@ class Checkpoints:
             raise UserError(f"no checkpoint at step {step} in {self.directory}; those there are: {known}")
 
     def _metadata(self, step: int) -> dict[str, Any]:
+        # Orbax takes metadata that it cannot read for empty.
+        _verify(self.directory / str(step), "_CHECKPOINT_METADATA")
         return dict(self._checkpointer.metadata(step).custom_metadata)
 
 
@@ -156,20 +161,22 @@ def abstract_like(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state)
 
 
-def _digests(path: Path) -> dict[str, str]:
-    """sha256 by file, for all files below path but the digests' own."""
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and not file.name.startswith(DIGEST)
-    }
+def _digests(path: Path, pattern: str = "*") -> dict[str, str]:
+    """sha256 by file, for all files below path of such a name but the digests' own."""
+    files = [f for f in sorted(path.rglob(pattern)) if f.is_file() and not f.name.startswith(DIGEST)]
+    return {str(file.relative_to(path)): _digest(file) for file in files}
 
 
-def _verify(path: Path) -> None:
-    """Raises ValueError where a file of the checkpoint is not what was written."""
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, pattern: str = "*") -> None:
+    """Raises ValueError where a file of the checkpoint, of such a name, is not what was written."""
     if not (path / DIGEST).exists():
         return  # the run was stopped between the commit and the digest; Orbax's commit says that it is whole
-    now, then = _digests(path), json.loads((path / DIGEST).read_text())
-    changed = [name for name in then if now.get(name) != then[name]]
+    now, then = _digests(path, pattern), json.loads((path / DIGEST).read_text())
+    changed = [name for name in then if Path(name).match(pattern) and now.get(name) != then[name]]
     if changed:
         raise ValueError(f"{len(changed)} of {len(then)} files are missing or changed, {changed[0]} for one")

@@ -73,8 +73,10 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         key = run_key(config, metadata, whole)
         if step < settings.steps:
             console.print("compiling the train step ...")
-            first = parallel.to_devices(next(data), split)
-            compiled = parallel.compile_step(step_fn, state, first, key, mesh, settings.steps_per_call)
+            position = data.get_state()
+            shapes = parallel.to_devices(next(data), split)
+            data.set_state(position)  # only looked at: it will be the first batch
+            compiled = parallel.compile_step(step_fn, state, shapes, key, mesh, settings.steps_per_call)
             writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled))
 
         # 4. The loop. It waits for the devices only where it logs.
@@ -82,8 +84,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
             pending = []
             while step < settings.steps:
-                batch = first if first is not None else parallel.to_devices(next(data), split)
-                first = None
+                batch = parallel.to_devices(next(data), split)  # while the devices are still at the step before
                 state, metrics = compiled(state, batch, key)
                 step += settings.steps_per_call
                 pending.append(metrics)

@@ -46,7 +46,7 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs in ~/.cache/gen_jax (or where JAX_COMPILATION_CACHE_DIR says), for the next run."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gen_jax" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
 

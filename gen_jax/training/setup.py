@@ -41,7 +41,10 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     Raises:
       UserError: whatever in the config's family, optim or ema cannot work with this data or with each other.
     """
-    family = build(gen_jax, config["family"], shape=info.shape, num_classes=info.num_classes)
+    spec = dict(config["family"])
+    if not info.num_classes and spec.get("conditioning", {}).get("num_classes", 0) is None:
+        spec["guidance"] = {}  # the config leaves the classes to the data (None), and there are none to guide to
+    family = build(gen_jax, spec, shape=info.shape, num_classes=info.num_classes)
     if not hasattr(family, "losses"):
         raise UserError(f"family.name='{config['family']['name']}' is not a family; those are in gen_jax/families")
     if "label" in family.cond_keys:

@@ -144,7 +144,7 @@ def test_a_step_changes_each_player_by_its_own_loss_only(name):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_one_compilation_and_equal_updates_on_one_and_eight_devices(name):
-    family, batch = make(name), a_batch()
+    family = make(name)
     state, optimizers, ema = a_state(family)
     chex.clear_trace_counter()
     step = make_train_step(family, optimizers, ema)

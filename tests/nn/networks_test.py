@@ -69,7 +69,7 @@ def test_output_and_context(name):
     assert not np.allclose(others[1], y[1], atol=1e-4)
 
 
-@table
+@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", "dit", "unet"])
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
     y = jax.jit(network.apply)(variables, x, cond)
@@ -101,23 +101,32 @@ def test_spatial_context_matters(name):
     assert not np.allclose(y, apply(variables, x, Context(spatial=spatial + 1)), atol=1e-4)
 
 
-@pytest.mark.parametrize(("cls", "arguments"), [(DiT, DIT), (UNet, UNET)], ids=["dit", "unet"])
+SMALL_UNET = UNET | {"multipliers": (1,), "attention": ()}
+
+
+@pytest.mark.parametrize(("cls", "arguments"), [(DiT, DIT), (UNet, SMALL_UNET)], ids=["dit", "unet"])
 def test_remat_and_dropout(cls, arguments):
     x, context = normal((2, *IMAGE)), Context(vector=jnp.ones((2, 16)))
     plain, remat = cls(**arguments, dropout=0.5), cls(**arguments, dropout=0.5, remat=True)
     variables = some_variables(plain, x, context)
     chex.assert_trees_all_equal_shapes(variables, jax.eval_shape(remat.init, jax.random.key(1), x, context))
 
-    def loss(network, train, seed):
-        rngs = {"dropout": jax.random.key(seed)}
-        apply = jax.jit(jax.value_and_grad(lambda v: jnp.mean(network.apply(v, x, context, train, rngs=rngs) ** 2)))
-        return apply(variables)
+    # rbg: XLA's CPU compiler takes a minute for threefry's dropout masks at these tiny widths.
+    keys = [jax.random.key(seed, impl="rbg") for seed in (0, 1)]
 
-    for train in (False, True):
-        chex.assert_trees_all_close(loss(plain, train, 0), loss(remat, train, 0), rtol=1e-3, atol=1e-5)
-    value = {(train, seed): float(loss(plain, train, seed)[0]) for train in (False, True) for seed in (0, 1)}
-    assert value[False, 0] == value[False, 1]
-    assert len({value[False, 0], value[True, 0], value[True, 1]}) == 3
+    def losses_and_gradients(network):
+        def loss(v, key):
+            return jnp.mean(network.apply(v, x, context, True, rngs={"dropout": key}) ** 2)
+
+        step = jax.jit(jax.value_and_grad(loss))
+        return [step(variables, key) for key in keys]
+
+    (loss0, _), (loss1, _) = trained = losses_and_gradients(plain)
+    assert loss0 != loss1
+    chex.assert_trees_all_close(trained, losses_and_gradients(remat), rtol=1e-3, atol=1e-5)
+
+    evaluate = jax.jit(lambda key: plain.apply(variables, x, context, rngs={"dropout": key}))
+    chex.assert_trees_all_equal(evaluate(keys[0]), evaluate(keys[1]))
 
 
 @pytest.mark.parametrize(
