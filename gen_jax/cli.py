@@ -88,6 +88,7 @@ class _ConfigParser(flags.ArgumentParser):
 def _prepare_field(config: ConfigDict, field: str) -> None:
     """Lets a field that is None be set to anything. Raises UserError where the config has no such field as a.b.c."""
     at: Any = config
+    holder: Any = None
     parts = field.partition("[")[0].split(".")
     for i, part in enumerate(parts):
         prefix = "".join(f"{p}." for p in parts[:i])

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import flax.struct
 import jax
-import jax.numpy as jnp
 
 PyTree = Any
 
@@ -90,13 +89,3 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-
-def example_index(batch: Batch) -> jax.Array:
-    """Each example's place in the global batch, int32 [b]: the batch's own `index`, or 0, 1, 2, ..."""
-    return batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0])
-
-
-def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
-    """One key per example [b], folded from `key` by the example's place in the global batch."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_index(batch))

@@ -22,6 +22,7 @@ from gen_jax.training.workdir import claim
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = "--config=configs/quickstart.py"
+FOLDER = "--config=configs/quickstart.py:folder"
 SHORT = (
     "--config.train.steps=2",
     "--config.train.batch_size=8",
@@ -33,15 +34,6 @@ NARROW = (
     *("--config.family.steps=2", "--config.sample.num=10", "--config.sample.batch_size=10"),
 )
 TINY = (QUICKSTART, *SHORT, *NARROW)
-
-FOLDER_CONFIG = """
-from configs.quickstart import get_config as quickstart
-
-def get_config():
-    config = quickstart()
-    config.data = dict(name="image_folder", path=None, resolution=None, on_error="refuse")
-    return config
-"""
 
 NO_TRAIN_STEPS = """
 from configs.quickstart import get_config as quickstart
@@ -72,7 +64,7 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
     """A folder with a run of each family, and the commands' cache. What a test changes it copies first."""
-    place = tmp_path_factory.mktemp("runs")
+    place = tmp_path_factory.mktemp("my runs")  # the space is to be quoted where a command is named
     env = environment(place / "cache")
     quickstart = command("main", *TINY, f"--workdir={place}/diffusion", env=env)
     assert quickstart.returncode == 0, quickstart.stderr
@@ -93,10 +85,9 @@ def write(name: str, text: str) -> Callable[[Path, Path], None]:
 
 
 def images(*sizes: tuple[int, int], broken: bool = False) -> Callable[[Path, Path], None]:
-    """here/images with two classes of images of these sizes, and here/folder.py, a config to train on it."""
+    """here/images with two classes of images of these sizes, one of which may be cut off."""
 
     def prepare(here: Path, runs: Path) -> None:
-        (here / "folder.py").write_text(FOLDER_CONFIG)
         for i, size in enumerate(sizes):
             path = here / "images" / ("cat", "dog")[i % 2] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +100,6 @@ def images(*sizes: tuple[int, int], broken: bool = False) -> Callable[[Path, Pat
 
 
 def empty_folder(here: Path, runs: Path) -> None:
-    (here / "folder.py").write_text(FOLDER_CONFIG)
     (here / "images").mkdir()
 
 
@@ -226,28 +216,28 @@ BAD = [
     main("unknown data", "--config.data.name=digitz", says=("'digitz'", "did you mean 'digits'?", "image_folder")),
     main(
         "no such path",
-        "--config={here}/folder.py",
+        FOLDER,
         "--config.data.path={here}/nothing",
         says=("{here}/nothing", "no such file or folder"),
         prepare=empty_folder,
     ),
     main(
         "empty folder",
-        "--config={here}/folder.py",
+        FOLDER,
         "--config.data.path={here}/images",
         says=("{here}/images", "empty", ".png"),
         prepare=empty_folder,
     ),
     main(
         "corrupt image",
-        "--config={here}/folder.py",
+        FOLDER,
         "--config.data.path={here}/images",
         says=("1 broken image", "dog/torn.png", "--config.data.on_error=skip"),
         prepare=images(*[(8, 8)] * 4, broken=True),
     ),
     main(
         "mixed sizes",
-        "--config={here}/folder.py",
+        FOLDER,
         "--config.data.path={here}/images",
         says=("8x8", "9x12", "dog/3.png", "--config.data.resolution="),
         prepare=images((8, 8), (8, 8), (8, 8), (9, 12)),
@@ -327,7 +317,7 @@ GOOD = [
     Row(
         "corrupt image skipped",
         (
-            "--config={here}/folder.py",
+            FOLDER,
             *SHORT,
             *NARROW,
             "--config.train.batch_size=4",

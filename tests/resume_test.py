@@ -24,7 +24,7 @@ STEPS, EVERY = 240, 20
 CONFIG = (
     "--config=configs/quickstart.py",
     *(f"--config.train.steps={STEPS}", f"--config.train.checkpoint_every={EVERY}", "--config.train.keep=3"),
-    *("--config.train.log_every=5", "--config.train.batch_size=8", "--config.train.sample_every=0"),
+    *("--config.train.log_every=7", "--config.train.batch_size=8", "--config.train.sample_every=0"),
     *("--config.family.network.width=32", "--config.family.network.depth=1", "--config.family.network.heads=2"),
     *("--config.family.steps=2", "--config.sample.num=10", "--config.sample.batch_size=10"),
 )

@@ -26,7 +26,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 latent=32,
             ),
             data=dict(name="digits"),
-            optim=dict(disc=adam, gen=adam),
+            optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.999)),
             train=dict(
                 steps=6000,

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from gen_jax.types import Batch, example_keys
+from gen_jax.random import example_keys
+from gen_jax.types import Batch
 
 IMAGE_KEYS = ("x", "image")
 """Fields that hold pictures in bytes; `mask` is flipped with them and keeps its values."""
@@ -14,7 +15,7 @@ def prepare(batch: Batch, key: jax.Array, flip: bool = False) -> dict[str, jax.A
 
     Args:
       batch: x uint8 [b, h, w, c], becomes float32 in [-1, 1]; floating point data pass through. Other keys are kept.
-      key: of this step; what belongs to an example is drawn from its own key (types.example_keys).
+      key: of this step; what belongs to an example is drawn from its own key (random.example_keys).
       flip: mirrors each example left to right with probability 1/2: x with its `image` and `mask`, if it has them.
     """
     out = dict(batch)

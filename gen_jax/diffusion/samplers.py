@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.diffusion.schedule import Schedule, expand, velocity
+from gen_jax.random import fold, normal
 
 Denoiser = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
@@ -87,7 +88,7 @@ class DDIM:
         kept = jnp.sqrt(jnp.maximum(jnp.square(sigma_s) - jnp.square(added), 0.0))
         x = expand(alpha_s, x) * x0 + expand(kept, x) * eps
         if self.eta:
-            x += expand(added, x) * jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+            x += expand(added, x) * normal(keys, x.shape[1:])
         return State(x)
 
 
@@ -98,9 +99,8 @@ def integrate(
 
     def body(state, inputs):
         i, t, s = inputs
-        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
         t, s = (jnp.full(x.shape[0], u) for u in (t, s))
-        return sampler.step(step_keys, state, denoise, schedule, t, s), None
+        return sampler.step(fold(keys, i), state, denoise, schedule, t, s), None
 
     steps = (jnp.arange(len(times) - 1), times[:-1], times[1:])
     state, _ = jax.lax.scan(body, sampler.init(x), steps)

@@ -21,7 +21,8 @@ from gen_jax.diffusion.time import uniform, uniform_grid
 from gen_jax.diffusion.weighting import constant
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Conditioned, Conditioning, drop
-from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState, example_index, example_keys
+from gen_jax.random import example_index, example_keys, fold, normal
+from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +87,11 @@ class Diffusion:
         return {"model": self._model.create(key, batch["x"], cond, shape, hint)}, ()
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
-        noise_keys, step_keys = (jax.vmap(jax.random.fold_in, (0, None))(keys, i) for i in range(2))
         _, sigma = self.schedule(jnp.float32(self.start))
-        eps = jax.vmap(lambda key: jax.random.normal(key, self.shape))(noise_keys)
         denoise = self.denoiser(params)
         times = uniform_grid(self.start, self.end, self.steps)
-        x = sigma * eps  # alpha x0 is unknown; alpha is (nearly) 0 at the start
-        return integrate(self.sampler, step_keys, x, lambda x, t: denoise(x, t, cond), self.schedule, times)
+        x = sigma * normal(fold(keys, 0), self.shape)  # alpha x0 is unknown; alpha is (nearly) 0 at the start
+        return integrate(self.sampler, fold(keys, 1), x, lambda x, t: denoise(x, t, cond), self.schedule, times)
 
     def denoiser(self, params: Params) -> Denoise:
         """(x_t [b, ...], t [b], cond) -> (x0, eps), with this model's guidance and clipping."""
@@ -108,8 +107,8 @@ class Diffusion:
 
     def _loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         time_key, noise_key, drop_key, dropout_key = jax.random.split(key, 4)
-        x0, keys = batch["x"], example_keys(noise_key, batch)
-        eps = jax.vmap(lambda k: jax.random.normal(k, x0.shape[1:]))(keys)
+        x0 = batch["x"]
+        eps = normal(example_keys(noise_key, batch), x0.shape[1:])
         t = self.time(time_key, example_index(batch))
         alpha, sigma = self.schedule(t)
         det = determinant(self.parameterization, alpha, sigma)

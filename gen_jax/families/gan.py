@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 
 from gen_jax.nn.conditioning import Conditioned, Conditioning
-from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState, example_keys
+from gen_jax.random import example_keys, normal
+from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,7 @@ class GAN:
         return {"disc": disc, "gen": gen}, ()
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
-        z = jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
-        return self._generator.evaluate(params["gen"], z, cond)
+        return self._generator.evaluate(params["gen"], normal(keys, (self.latent,)), cond)
 
     def _disc_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         real, fake = self._logits(params, batch, key)
@@ -59,7 +59,7 @@ class GAN:
         return real[:, 0], fake[:, 0]
 
     def _latents(self, key: jax.Array, batch: Batch) -> jax.Array:
-        return jax.vmap(lambda k: jax.random.normal(k, (self.latent,)))(example_keys(key, batch))
+        return normal(example_keys(key, batch), (self.latent,))
 
     def _cond(self, batch: Batch) -> dict[str, jax.Array]:
         return {k: batch[k] for k in self.cond_keys}

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from gen_jax.losses.reconstruction import Likelihood
 from gen_jax.nn.conditioning import Conditioned, Conditioning
-from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState, example_keys
+from gen_jax.random import example_keys, normal
+from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +51,7 @@ class VAE:
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         """The mean of p(x|z) for z from the prior, as the papers show it: no noise of the likelihood is added."""
-        z = jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
-        return self.decode(params, z, cond)
+        return self.decode(params, normal(keys, (self.latent,)), cond)
 
     def encode(self, params: Params, x: jax.Array, cond: Cond, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Mean and log variance of q(z|x), each [b, latent]."""
@@ -66,7 +66,7 @@ class VAE:
     def _loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         cond = self._cond(batch)
         mean, log_var = self.encode(params, batch["x"], cond, train=True)
-        noise = jax.vmap(lambda k: jax.random.normal(k, (self.latent,)))(example_keys(key, batch))
+        noise = normal(example_keys(key, batch), (self.latent,))
         out = self._decode(params, mean + jnp.exp(log_var / 2) * noise, cond, train=True)
         log_p = self.likelihood.log_prob(batch["x"], out)
         kl = kl_to_standard_normal(mean, log_var)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                 pending.append(metrics)
                 last = step == settings.steps
 
-                # a. Report, and look whether the updates are finite.
-                if last or step % settings.log_every == 0:
+                # a. Report, and look whether the updates are finite. Before a save too: what is averaged is not saved.
+                if last or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:
                     row = average(pending) | {"skipped": total_skipped(state)}
                     row["images_per_second"] = progress.rate(step, settings.batch_size)
                     progress.show(step, row)
@@ -114,8 +115,9 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
             # 5. The end: the last grid, and where to go from here.
             grid = writer.grid(step, draw(config, generate, state, source.info))
     console.print(f"done: {grid}", markup=False)
-    label = f" --label={source.info.class_names[0]}" if "label" in setup.family.cond_keys else ""
-    console.print(f"next: python -m gen_jax.sample --workdir={workdir} --num=64{label} --out=grid.png", markup=False)
+    label = [f"--label={source.info.class_names[0]}"] if "label" in setup.family.cond_keys else []
+    command = ["python", "-m", "gen_jax.sample", f"--workdir={workdir}", "--num=64", *label, "--out=grid.png"]
+    console.print(f"next: {shlex.join(command)}", markup=False)
     return state, writers.read_metrics(workdir)
 
 

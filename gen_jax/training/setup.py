@@ -17,6 +17,16 @@ from gen_jax.training.state import init_state
 from gen_jax.types import Batch, DataInfo, Family, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
+FIELDS = {
+    "family": ("name",),
+    "data": ("name",),
+    "train": (
+        *("steps", "batch_size", "steps_per_call", "log_every", "checkpoint_every", "keep", "sample_every"),
+        *("flip", "max_skipped"),
+    ),
+    "parallel": ("data",),
+    "sample": ("num", "batch_size", "seed"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +81,15 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises UserError where sections are missing, or numbers of config.train are out of range."""
+    """Raises UserError where sections or fields are missing, or numbers of config.train are out of range."""
     missing = [section for section in SECTIONS if section not in config]
     if missing:
         raise UserError(f"the config has no section: {', '.join(missing)}")
+    missing = [
+        f"{section}.{name}" for section, names in FIELDS.items() for name in names if name not in config[section]
+    ]
+    if missing:
+        raise UserError(f"the config has no field: {', '.join(missing)}")
     train = config["train"]
     for name in ("steps", "steps_per_call", "batch_size", "log_every", "checkpoint_every", "keep"):
         if train[name] < 1:

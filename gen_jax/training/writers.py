@@ -156,8 +156,8 @@ class Progress:
 
 
 def make_console() -> rich.console.Console:
-    """Where people are told things. What is no terminal gets plain lines of any length."""
-    return rich.console.Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    """Where people are told things. What is no terminal gets plain lines of any length, a notebook too."""
+    return rich.console.Console(file=sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
 def start_table(console: rich.console.Console, rows: Mapping[str, str]) -> None:

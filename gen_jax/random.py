@@ -1,0 +1,30 @@
+"""Randomness per example, so that it does not depend on batch size, order or devices."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from gen_jax.types import Batch
+
+
+def example_index(batch: Batch) -> jax.Array:
+    """Each example's place in the global batch, int32 [b]: the batch's own `index`, or 0, 1, 2, ..."""
+    return batch["index"] if "index" in batch else jnp.arange(batch["x"].shape[0])
+
+
+def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
+    """One key per example [b], folded from `key` by the example's place in the global batch."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, example_index(batch))
+
+
+def normal(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Standard normal noise [b, *shape], that of example i drawn from keys[i]."""
+    # Drawn flat: XLA takes seconds to compile random bits of several short axes on a CPU.
+    flat = jax.vmap(lambda key: jax.random.normal(key, (math.prod(shape),)))(keys)
+    return flat.reshape(-1, *shape)
+
+
+def fold(keys: jax.Array, data: int | jax.Array) -> jax.Array:
+    """fold_in for each of keys [b] with the same `data`."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, data)
