@@ -13,6 +13,19 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, mnist or cifar10."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
+    adam = dict(
+        name="adam",
+        learning_rate=dict(
+            name="warmup_cosine_decay_schedule",
+            init_value=0.0,
+            peak_value=2e-3,
+            warmup_steps=50,
+            decay_steps=800,
+            end_value=1e-5,
+        ),
+        clip=1.0,
+        every=1,
+    )
     config = ConfigDict(
         dict(
             seed=0,
@@ -29,16 +42,16 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 cond_drop=0.1,
             ),
             data=dict(name="digits"),
-            optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1)),
-            ema=dict(model=dict(decay=0.99)),
+            optim=dict(model=adam),
+            ema=dict(model=dict(decay=0.98)),
             train=dict(
-                steps=1000,
+                steps=800,
                 batch_size=128,
-                steps_per_call=1,
+                steps_per_call=10,
                 log_every=50,
-                checkpoint_every=500,
+                checkpoint_every=400,
                 keep=3,
-                sample_every=500,
+                sample_every=400,
                 flip=False,
                 max_skipped=10,
             ),
@@ -52,7 +65,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.network.update(width=384, depth=12, heads=6, dtype="bfloat16")  # DiT-S/2
         config.family.conditioning.width = 384
         config.family.sampler.name = "diffusion.Heun"
-        config.optim.model.learning_rate = 2e-4
+        config.optim.model = dict(name="adam", learning_rate=2e-4, clip=1.0, every=1)
         config.ema.model.decay = 0.9999
         config.train.update(steps=200_000, log_every=100, checkpoint_every=10_000, sample_every=10_000)
     if variant == "cifar10":
