@@ -38,9 +38,9 @@ from train_step import BareStep
 
 import gen_jax.main
 from gen_jax import cli
-from gen_jax.data.load import batches, load
+from gen_jax.data.load import batches, load, take_batches
 from gen_jax.errors import UserError
-from gen_jax.training.setup import check_config, set_up
+from gen_jax.training.setup import check_config, set_up, steps_per_call
 from gen_jax.training.writers import read_rows
 from gen_jax.types import Config
 
@@ -62,8 +62,9 @@ def run(
     _check(config)
     measured = config.train.steps - config.train.checkpoint_every
     bare = _bare_step(config)
-    calls = max(1, measured // (2 * config.train.steps_per_call))
-    images = calls * config.train.steps_per_call * config.train.batch_size
+    per_call = steps_per_call(config.train, 0)
+    calls = max(1, measured // (2 * per_call))
+    images = calls * per_call * config.train.batch_size
 
     def block() -> float:
         rate = images / bare.run(calls)
@@ -83,7 +84,7 @@ def run(
         "config": config_spec,
         "changed": {"train.sample_every": 0, "train.steps": config.train.steps},
         "batch_size": config.train.batch_size,
-        "steps_per_call": config.train.steps_per_call,
+        "steps_per_call": per_call,
         "log_every": config.train.log_every,
         "checkpoint_every": config.train.checkpoint_every,
         "measured_steps": measured,
@@ -117,11 +118,9 @@ def _bare_step(config: Config) -> BareStep:
     """The step on the first batch of the config's own data."""
     source = load(config.data.to_dict())
     setup = set_up(config.to_dict(), source.info)
-    steps_per_call = config.train.steps_per_call
-    data = batches(
-        source, config.train.batch_size, keys=setup.family.cond_keys, seed=config.seed, steps_per_call=steps_per_call
-    )
-    return BareStep(config, setup, next(data), steps_per_call)
+    per_call = steps_per_call(config.train, 0)
+    data = batches(source, config.train.batch_size, keys=setup.family.cond_keys, seed=config.seed)
+    return BareStep(config, setup, take_batches(data, per_call), per_call)
 
 
 def _loop_rate(config: Config) -> float:

@@ -45,6 +45,8 @@ def test_each_variant_is_complete_and_builds(file, variant):
     check_config(config.to_dict())
     assert set(config.train) == TRAIN_FIELDS
     assert all(set(spec) >= {"name", "learning_rate", "clip", "every"} for spec in config.optim.values())
+    players = list(config.optim.values())
+    assert len({id(spec) for spec in players}) == len(players), "a flag for one player would change the others"
     setup = set_up(config.to_dict(), DATA[config.data.name])
     assert all(count_params(tree) > 0 for tree in setup.shapes.params.values())
 

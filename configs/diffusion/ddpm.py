@@ -32,15 +32,15 @@ def get_config(variant: str = "digits") -> ConfigDict:
             ),
             data=dict(name="digits"),
             optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1)),
-            ema=dict(model=dict(decay=0.99)),
+            ema=dict(model=dict(decay=0.995)),
             train=dict(
-                steps=2000,
-                batch_size=128,
-                steps_per_call=10,
+                steps=1200,
+                batch_size=64,
+                steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,
-                checkpoint_every=1000,
+                checkpoint_every=400,
                 keep=3,
-                sample_every=1000,
+                sample_every=400,
                 flip=False,
                 max_skipped=10,
             ),
@@ -56,7 +56,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.steps = 1000
         config.optim.model.learning_rate = 2e-4
         config.ema.model.decay = 0.9999
-        config.train.update(steps=100_000, checkpoint_every=10_000, sample_every=10_000)
+        config.train.update(steps=100_000, batch_size=128, checkpoint_every=10_000, sample_every=10_000)
     if variant == "cifar10":  # the paper's: app. B
         config.data = dict(name="cifar10", path=None)
         config.family.network = dict(
@@ -67,5 +67,5 @@ def get_config(variant: str = "digits") -> ConfigDict:
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-4, transition_steps=5000)
         config.optim.model = dict(name="adam", learning_rate=warmup, clip=1.0, every=1)
         config.ema.model.decay = 0.9999
-        config.train.update(steps=800_000, checkpoint_every=20_000, sample_every=20_000, flip=True)
+        config.train.update(steps=800_000, batch_size=128, checkpoint_every=20_000, sample_every=20_000, flip=True)
     return config

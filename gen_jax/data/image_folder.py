@@ -40,7 +40,7 @@ def image_folder(
     Raises:
       UserError: nothing at `path`; no images; a class without images; broken files; several sizes and no resolution.
     """
-    files = open_files(path)
+    files = open_files(str(path))
     layout = read_layout(files)
     layout.split(path, split)
     found = scan_split(files, layout, split, resolution, channels, on_error, cache_mb)

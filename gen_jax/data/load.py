@@ -59,7 +59,6 @@ def batches(
     seed: int,
     process_index: int = 0,
     process_count: int = 1,
-    steps_per_call: int = 1,
 ) -> grain.DatasetIterator[dict[str, np.ndarray]]:
     """Endless shuffled batches of this process's share of the data, read ahead by a background thread.
 
@@ -71,12 +70,11 @@ def batches(
       batch_size: of the global batch, over all processes.
       keys: the fields to keep beside `x`: numeric ones, such as `label`.
       seed: of the shuffle.
-      steps_per_call: how many batches to stack in one element.
 
     Returns:
-      An iterator of {"x": [b, ...], "index": int32 [b], key: [b, ...]} with b = batch_size / process_count, and a
-      leading [steps_per_call] where that is more than 1. `index` is the place in the global batch. get_state() is the
-      number of elements consumed, the same on every process; set_state() goes on from there exactly.
+      An iterator of {"x": [b, ...], "index": int32 [b], key: [b, ...]} with b = batch_size / process_count. `index` is
+      the place in the global batch. get_state() is the number of batches consumed, the same on every process;
+      set_state() goes on from there exactly.
 
     Raises:
       UserError: a batch size that cannot be, or a key that the data lack.
@@ -90,20 +88,22 @@ def batches(
     # numpy shuffles whole epochs. Two are kept, because a batch may span the border between them.
     epoch_order = functools.lru_cache(maxsize=2)(functools.partial(_shuffled, len(source), seed))
 
-    def read(call: int) -> dict[str, np.ndarray]:
-        step = np.arange(call * steps_per_call, (call + 1) * steps_per_call)
-        position = (step[:, None] * batch_size + index).reshape(-1)  # [steps_per_call * local]
-        epoch, place = np.divmod(position, len(source))
+    def read(step: int) -> dict[str, np.ndarray]:
+        epoch, place = np.divmod(step * batch_size + index, len(source))
         examples = np.concatenate([epoch_order(e)[place[epoch == e]] for e in range(epoch[0], epoch[-1] + 1)])
         found = take(examples)
-        batch = {key: found[key] for key in kept}
-        batch["index"] = np.tile(index.astype(np.int32), steps_per_call)
-        if steps_per_call > 1:
-            batch = {key: value.reshape(steps_per_call, local, *value.shape[1:]) for key, value in batch.items()}
-        return batch
+        return {key: found[key] for key in kept} | {"index": index.astype(np.int32)}
 
-    calls = grain.MapDataset.range(sys.maxsize // (batch_size * steps_per_call)).map(read)
-    return iter(calls.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+    steps = grain.MapDataset.range(sys.maxsize // batch_size).map(read)
+    return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)))
+
+
+def take_batches(data: grain.DatasetIterator, count: int) -> dict[str, np.ndarray]:
+    """The next batch, or the next `count` of them stacked: [count, b, ...] where count is more than 1."""
+    if count == 1:
+        return next(data)
+    found = [next(data) for _ in range(count)]
+    return {key: np.stack([batch[key] for batch in found]) for key in found[0]}
 
 
 def _shuffled(length: int, seed: int, epoch: int) -> np.ndarray:

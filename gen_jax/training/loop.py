@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from gen_jax.data.load import batches, load
+from gen_jax.data.load import batches, load, take_batches
 from gen_jax.data.transforms import prepare
 from gen_jax.errors import UserError
 from gen_jax.tasks.generation import Generate, make_generate
 from gen_jax.training import parallel, writers
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
-from gen_jax.training.setup import Setup, check_config, describe, set_up
+from gen_jax.training.setup import Setup, check_config, describe, set_up, steps_per_call
 from gen_jax.training.state import count_params, watched
 from gen_jax.training.step import make_train_step, scan_steps
 from gen_jax.training.workdir import claim
@@ -49,7 +49,6 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         settings.batch_size,
         keys=setup.family.cond_keys,
         seed=config.seed,
-        steps_per_call=settings.steps_per_call,
     )
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setup.shapes))
     claim(workdir, config.to_dict(), needed_bytes=(settings.keep + 1) * state_bytes)
@@ -69,15 +68,16 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         step_fn = make_train_step(
             setup.family, setup.optimizers, setup.ema, functools.partial(prepare, flip=settings.flip)
         )
-        step_fn = step_fn if settings.steps_per_call == 1 else scan_steps(step_fn)
-        split = parallel.split_batch(mesh, settings.steps_per_call)
+        per_call = steps_per_call(settings, step)
+        step_fn = step_fn if per_call == 1 else scan_steps(step_fn)
+        split = parallel.split_batch(mesh, per_call)
         key = run_key(config, metadata, whole)
         if step < settings.steps:
             console.print("compiling the train step ...")
             position = data.get_state()
-            shapes = parallel.to_devices(next(data), split)
+            shapes = parallel.to_devices(take_batches(data, per_call), split)
             data.set_state(position)  # only looked at: it will be the first batch
-            compiled = parallel.compile_step(step_fn, state, shapes, key, mesh, settings.steps_per_call)
+            compiled = parallel.compile_step(step_fn, state, shapes, key, mesh, per_call)
             writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled))
 
         # 4. The loop. It waits for the devices only where it logs.
@@ -85,9 +85,11 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
             pending = []
             while step < settings.steps:
-                batch = parallel.to_devices(next(data), split)  # while the devices are still at the step before
+                batch = parallel.to_devices(
+                    take_batches(data, per_call), split
+                )  # while the devices are still at the step before
                 state, metrics = compiled(state, batch, key)
-                step += settings.steps_per_call
+                step += per_call
                 pending.append(metrics)
                 last = step == settings.steps
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,14 +95,18 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in ("steps", "steps_per_call", "batch_size", "log_every", "checkpoint_every", "keep"):
         if train[name] < 1:
             raise UserError(f"train.{name}={train[name]}: it must be at least 1")
-    for name in ("steps", "log_every", "checkpoint_every", "sample_every"):
-        if train[name] % train["steps_per_call"]:
-            raise UserError(
-                f"train.{name}={train[name]} is not a multiple of train.steps_per_call={train['steps_per_call']}"
-            )
+    for name in ("sample_every", "max_skipped"):
+        if train[name] < 0:
+            raise UserError(f"train.{name}={train[name]}: it cannot be below 0")
     for section, name in (("sample", "num"), ("sample", "batch_size")):
         if config[section][name] < 1:
             raise UserError(f"{section}.{name}={config[section][name]}: it must be at least 1")
+
+
+def steps_per_call(train: Mapping[str, Any], start: int) -> int:
+    """The largest number up to train.steps_per_call that lets calls end at every interval, from step `start` on."""
+    common = math.gcd(start, *(train[name] for name in ("steps", "log_every", "checkpoint_every", "sample_every")))
+    return max(n for n in range(1, train["steps_per_call"] + 1) if common % n == 0)
 
 
 def describe(config: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:

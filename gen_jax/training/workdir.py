@@ -17,6 +17,12 @@ def claim(workdir: Path, config: Mapping[str, Any], needed_bytes: int) -> None:
         another config (the differences are named).
     """
     known = workdir / "config.json"
+    checkpoints = workdir / "checkpoints"
+    if not known.exists() and checkpoints.is_dir() and any(checkpoints.iterdir()):
+        raise UserError(
+            f"--workdir={workdir} has checkpoints and no config.json that says of which run; put it back, or take "
+            "another --workdir"
+        )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_jax.data.load import batches, data_sets, load
+from gen_jax.data.load import batches, data_sets, load, take_batches
 from gen_jax.data.memory import InMemory
 from gen_jax.errors import UserError
 from gen_jax.types import DataInfo
@@ -81,12 +81,11 @@ def test_the_seed_decides_and_the_way_of_reading_does_not():
     size=st.integers(1, 50),
     at=st.integers(0, 30),
     ahead=st.integers(0, 6),
-    calls=st.integers(1, 3),
 )
 @settings(max_examples=40, deadline=None)
-def test_resume_goes_on_with_the_next_batch(n, size, at, ahead, calls):
+def test_resume_goes_on_with_the_next_batch(n, size, at, ahead):
     def start():
-        return batches(numbers(max(n, size)), size, keys=["label"], seed=n, steps_per_call=calls)
+        return batches(numbers(max(n, size)), size, keys=["label"], seed=n)
 
     whole = take(start(), at + 5)
     first = start()
@@ -110,9 +109,10 @@ def test_processes_together_read_the_batches_of_one(n, processes, seed):
     assert_same(joined, whole)  # equal in order too, and so in (example, index)
 
 
-def test_steps_per_call_stacks_the_same_batches():
+def test_several_batches_are_stacked_in_their_order():
     single = take(batches(numbers(10), 4, keys=[], seed=0), 6)
-    stacked = take(batches(numbers(10), 4, keys=[], seed=0, steps_per_call=3), 2)
+    data = batches(numbers(10), 4, keys=[], seed=0)
+    stacked = [take_batches(data, 3) for _ in range(2)]
     assert stacked[0]["x"].shape == (3, 4, 1, 1, 1)
     assert_same(single, [{k: v[i] for k, v in call.items()} for call in stacked for i in range(3)])
 
@@ -165,7 +165,7 @@ def test_known_data_sets():
 
 def test_loading_imports_nothing_heavy():
     code = (
-        "import sys; from gen_jax.data.load import data_sets; data_sets();"
+        "import sys; from gen_jax.data.load import data_sets; data_sets, take_batches();"
         "print([m for m in ('tensorflow', 'torch', 'tensorflow_datasets', 'sklearn') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

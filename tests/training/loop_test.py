@@ -13,6 +13,7 @@ import gen_jax.main
 from gen_jax.errors import UserError
 from gen_jax.families.vae import VAE
 from gen_jax.training import writers
+from gen_jax.training.setup import steps_per_call
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -110,6 +111,15 @@ def test_grid_puts_every_sample_where_it_belongs():
     assert grid.shape == (2 * 5 + 1, 3 * 5 + 1, 3)
     np.testing.assert_array_equal(grid[1::5, 1::5, 0][:2, :3], [[0, 40, 80], [120, 160, 200]])
     assert (grid[0] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "steps", "expected"),
+    [(10, 0, 500, 10), (10, 0, 7, 1), (10, 0, 25, 5), (10, 5, 500, 5), (8, 0, 6, 2)],
+)
+def test_calls_end_at_every_interval(asked, start, steps, expected):
+    train = dict(steps_per_call=asked, steps=steps, log_every=500, checkpoint_every=1000, sample_every=0)
+    assert steps_per_call(train, start) == expected
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")])
