@@ -1,6 +1,13 @@
 """Generative adversarial network of fully connected layers.
 
-Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661).
+Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661), with the non-saturating loss of its section 3.
+
+    python -m gen_jax.main --config=configs/gan/vanilla.py --workdir=runs/vanilla
+
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/gan/vanilla.py): 44 s with sampling. Of 1,000 samples, as a classifier of the real digits reads them,
+all ten classes, the rarest 7.0% of them; no copy of a training image; samples lie 1.21 times as far from the training
+images as held-out digits do. The variants mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict

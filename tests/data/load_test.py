@@ -165,7 +165,7 @@ def test_known_data_sets():
 
 def test_loading_imports_nothing_heavy():
     code = (
-        "import sys; from gen_jax.data.load import data_sets; data_sets, take_batches();"
+        "import sys; from gen_jax.data.load import data_sets; data_sets();"
         "print([m for m in ('tensorflow', 'torch', 'tensorflow_datasets', 'sklearn') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
