@@ -201,7 +201,7 @@ BAD = [
         "unknown field", "--config.train.stepz=3", says=("'train.stepz'", "did you mean 'train.steps'?", "train.keep")
     ),
     main("unknown section", "--config.trian.steps=3", says=("'trian'", "did you mean 'train'?", "optim")),
-    main("field of a number", "--config.train.steps.x=3", says=("'train.steps.x'", "600")),
+    main("field of a number", "--config.train.steps.x=3", says=("'train.steps.x'", "500")),
     main("wrong type", "--config.train.steps=abc", says=("--config.train.steps=abc", "a whole number is needed")),
     main("out of range", "--config.train.keep=0", says=("train.keep=0", "at least 1")),
     main("unknown family", "--config.family.name=families.Difusion", says=("'Difusion'", "did you mean 'Diffusion'?")),
@@ -259,8 +259,8 @@ BAD = [
     # Work directories.
     main(
         "another config",
-        "--config.optim.model.learning_rate=0.5",
-        says=("{here}/run", "optim.model.learning_rate is 0.001 there and 0.5 here"),
+        "--config.optim.model.clip=0.5",
+        says=("{here}/run", "optim.model.clip is 1.0 there and 0.5 here"),
         prepare=a_run,
     ),
     main("all checkpoints damaged", says=("no checkpoint", "1 (", "2 (", "Move"), prepare=damaged(1, 2)),
