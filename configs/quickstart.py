@@ -6,7 +6,7 @@ arXiv:2210.02747) and sampled with classifier-free guidance (Ho & Salimans 2022,
     python -m gen_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
     python -m gen_jax.main --config=configs/quickstart.py:folder --config.data.path=DIR --workdir=runs/mine
 
-Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py): 115 s from the
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py): 88 s from the
 command to the last grid, compilation included. A classifier (SVM) of the real digits, which reads 98.3% of held-out
 ones rightly, reads 99.7% of 1,000 samples, 100 a class, as the class that was asked. No copy of a training image; the
 median sample lies 1.17 times as far from the training images as the median held-out digit, and 86% of the samples are
