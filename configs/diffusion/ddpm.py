@@ -5,11 +5,11 @@ time as in Song et al. 2021 (arXiv:2011.13456); DDIM with eta=1 is the paper's a
 
     python -m gen_jax.main --config=configs/diffusion/ddpm.py --workdir=runs/ddpm
 
-Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config):
-167 s from the command to the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads them,
-all ten classes, the rarest 7.2% of them; no copy of a training image; samples lie 1.18 times as far from the training
-images as held-out digits do. The variants mnist and cifar10 (the paper's network, 3.17 FID there) were built, not
-trained.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config): 167
+s from the command to the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads
+them, all ten classes, the rarest 7.2% of them; no copy of a training image; samples lie 1.18 times as far from the
+training images as held-out digits do. The variants mnist and cifar10 (the paper's network, 3.17 FID there) were built,
+not trained.
 """
 
 from ml_collections import ConfigDict

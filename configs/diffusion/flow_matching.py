@@ -5,10 +5,10 @@ Lipman et al. 2022, Flow Matching for Generative Modeling (arXiv:2210.02747); Li
 
     python -m gen_jax.main --config=configs/diffusion/flow_matching.py --workdir=runs/flow_matching
 
-Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config):
-136 s from the command to the last grid, compilation included. A classifier of the real digits reads 100.0% of 1,000 samples as the
-class that was asked; no copy of a training image; samples lie 1.04 times as far from the training images as held-out
-digits do. The variants mnist and cifar10 (DiT-S/2) were built, not trained.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config): 136
+s from the command to the last grid, compilation included. A classifier of the real digits reads 100.0% of 1,000 samples
+as the class that was asked; no copy of a training image; samples lie 1.04 times as far from the training images as
+held-out digits do. The variants mnist and cifar10 (DiT-S/2) were built, not trained.
 """
 
 from ml_collections import ConfigDict

@@ -4,10 +4,10 @@ Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661), with the 
 
     python -m gen_jax.main --config=configs/gan/vanilla.py --workdir=runs/vanilla
 
-Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config):
-28 s from the command to the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads them, all ten
-classes, the rarest 6.7% of them; no copy of a training image; samples lie 1.21 times as far from the training images
-as held-out digits do. The variants mnist and cifar10 were built, not trained.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config): 28
+s from the command to the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads
+them, all ten classes, the rarest 6.7% of them; no copy of a training image; samples lie 1.21 times as far from the
+training images as held-out digits do. The variants mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict

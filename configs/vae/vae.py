@@ -5,11 +5,11 @@ Kingma et al. 2016 (arXiv:1606.04934), so that its bound is one in bits/dim.
 
     python -m gen_jax.main --config=configs/vae/vae.py --workdir=runs/vae
 
-Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config):
-15 s from the command to the last grid, compilation included. Training bound 3.38 bits/dim over 256 levels, of which digits use 17. Of
-1,000 samples, as a classifier of the real digits reads them, all ten classes, the rarest 6.6% of them; no copy of a
-training image; samples lie 1.29 times as far from the training images as held-out digits do. The variants mnist and
-cifar10 were built, not trained.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py with this config): 15
+s from the command to the last grid, compilation included. Training bound 3.38 bits/dim over 256 levels, of which digits
+use 17. Of 1,000 samples, as a classifier of the real digits reads them, all ten classes, the rarest 6.6% of them; no
+copy of a training image; samples lie 1.29 times as far from the training images as held-out digits do. The variants
+mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict
