@@ -1,6 +1,6 @@
 """What the training loop costs: its images/s over those of the bare compiled step. The goal is 0.97 or more.
 
-    python benchmarks/train_loop.py [--config=configs/quickstart.py] [--steps=400] [--rounds=3] [--profile]
+    python benchmarks/train_loop.py [--config=configs/quickstart.py] [--steps=400] [--rounds=5]
 
 The loop is gen_jax.main.run on the config, in a new folder, with its own logging, prefetching and checkpoints; only the
 sample grids are off (sample_every=0; the one at the end comes after the measured steps). The bare step is the same
@@ -16,16 +16,12 @@ prefetch buffer is full at first), the last save and the last grid.
 A shared machine drifts, so bare blocks and loops take turns, B L B L B, each loop is compared with the mean time of
 the two blocks beside it, and the median of these ratios counts. `load_before` in the result should be well below the
 number of cores, or other people's work is measured too.
-
---profile makes one more run of the loop, under cProfile, and reports where its main thread was.
 """
 
 import contextlib
-import cProfile
 import io
 import itertools
 import os
-import pstats
 import statistics
 import tempfile
 from pathlib import Path
@@ -47,9 +43,7 @@ from gen_jax.types import Config
 GOAL = 0.97
 
 
-def run(
-    config_spec: str, out: str | Path, *, steps: int | None = None, rounds: int = 3, profile: bool = False
-) -> dict[str, Any]:
+def run(config_spec: str, out: str | Path, *, steps: int | None = None, rounds: int = 5) -> dict[str, Any]:
     """Measures the loop and the bare step by turns, prints a table, and writes the result to `out`.
 
     steps: of each loop, a multiple of checkpoint_every and at least two of them; None: two. A bare block has half of
@@ -95,8 +89,6 @@ def run(
         "goal": GOAL,
         "load_after": round(os.getloadavg()[0], 2),
     }
-    if profile:
-        result["profile"] = _profile(config)
     _show(result)
     report.write(out, result)
     print(f"written: {out}")
@@ -140,22 +132,6 @@ def rate_between(rows: list[dict[str, float]], first: int, last: int, batch_size
     return float(images[chosen].sum() / (images / rates)[chosen].sum())
 
 
-def _profile(config: Config) -> list[dict[str, Any]]:
-    """Where the main thread of one run was: seconds in the calls made by the loop itself, most first."""
-    profiler = cProfile.Profile()
-    with tempfile.TemporaryDirectory() as workdir, contextlib.redirect_stdout(io.StringIO()):
-        profiler.runcall(gen_jax.main.run, config, workdir)
-    stats = pstats.Stats(profiler, stream=io.StringIO())
-    loop = next(key for key in stats.stats if key[2] == "train" and key[0].endswith("loop.py"))
-    rows = []
-    for (file, line, name), (*_, callers) in stats.stats.items():
-        if loop in callers:
-            calls, _, _, seconds = callers[loop]
-            where = name if file == "~" else f"{Path(file).name}:{line} {name}"
-            rows.append({"call": where, "calls": calls, "seconds": seconds})
-    return sorted(rows, key=lambda row: -row["seconds"])
-
-
 def _show(result: dict[str, Any]) -> None:
     hardware = result["hardware"]
     print(
@@ -171,22 +147,18 @@ def _show(result: dict[str, Any]) -> None:
     rows.append(("median", bare, loop, "", f"{result['ratio']:.3f} (goal {GOAL})"))
     title = f"{result['config']}: the loop, over {result['measured_steps']} steps, and the bare step"
     report.show(title, ("", "bare before, images/s", "loop, images/s", "bare after, images/s", "ratio"), rows)
-    if "profile" in result:
-        rows = [(row["call"], row["calls"], row["seconds"]) for row in result["profile"][:20]]
-        report.show("the loop's main thread, under cProfile", ("called by train()", "calls", "seconds"), rows)
 
 
 def main(argv: list[str]) -> None:
     """The command."""
     del argv
     given = flags.FLAGS
-    run(given.config, given.out, steps=given.steps, rounds=given.rounds, profile=given.profile)
+    run(given.config, given.out, steps=given.steps, rounds=given.rounds)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("config", "configs/quickstart.py", "The recipe: FILE.py, or FILE.py:variant.")
     flags.DEFINE_integer("steps", None, "Of each loop; default: two times checkpoint_every.", lower_bound=1)
-    flags.DEFINE_integer("rounds", 3, "Loops to measure; the median ratio counts.", lower_bound=1)
-    flags.DEFINE_boolean("profile", False, "Whether to profile one more run of the loop.")
+    flags.DEFINE_integer("rounds", 5, "Loops to measure; the median ratio counts.", lower_bound=1)
     flags.DEFINE_string("out", str(report.RESULTS / "train_loop.json"), "Where to write the result.")
     cli.run(main)
