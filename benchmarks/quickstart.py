@@ -1,6 +1,7 @@
 """Trains a config, draws 100 samples of each class and compares them with the real data.
 
     python benchmarks/quickstart.py [--config=configs/quickstart.py[:variant]] [--workdir=DIR] [--out=FILE.json]
+        [--likelihood]
 
 For any config whose data are labelled images with a test split. Training is the command that a user types, in a
 process of its own, timed from its start to its end, the last grid and checkpoint included, with an empty compilation
@@ -8,7 +9,8 @@ cache. A workdir that holds the finished run is evaluated as it is, without a ti
 a temporary folder.
 
 The classifier and the neighbours see the train split, the reference is the test split: gen_jax/evals/label_agreement.py
-and memorization.py say what each figure means. Conditional models are asked for all classes equally often.
+and memorization.py say what each figure means. Conditional models are asked for all classes equally often. With
+--likelihood, bits_per_dim.py on the test split too, for diffusion models.
 """
 
 import json
@@ -28,14 +30,23 @@ import gen_jax.sample
 from gen_jax import cli
 from gen_jax.data.load import load
 from gen_jax.errors import UserError
+from gen_jax.evals.bits_per_dim import bits_per_dim
 from gen_jax.evals.label_agreement import label_agreement
 from gen_jax.evals.memorization import memorization
+from gen_jax.training.restore import open_run
 from gen_jax.training.workdir import compare, read_config
 from gen_jax.training.writers import read_metrics
 from gen_jax.types import Source
 
 
-def run(config_spec: str, workdir: str | Path, out: str | Path, per_class: int = 100, seed: int = 0) -> dict[str, Any]:
+def run(
+    config_spec: str,
+    workdir: str | Path,
+    out: str | Path,
+    per_class: int = 100,
+    seed: int = 0,
+    likelihood: bool = False,
+) -> dict[str, Any]:
     """Trains the config in `workdir` if it is not there yet, evaluates it, and writes the result to `out`."""
     result = report.header("quickstart")  # before training: it holds the load that the machine had by then
     config, workdir = report.load_config(config_spec), Path(workdir)
@@ -60,6 +71,10 @@ def run(config_spec: str, workdir: str | Path, out: str | Path, per_class: int =
         "label_agreement": label_agreement(samples["x"], samples.get("label"), *train, *test),
         "memorization": memorization(samples["x"], train[0], test[0]),
     }
+    if likelihood:
+        trained = open_run(workdir)
+        cond = {"label": test[1]} if "label" in trained.setup.family.cond_keys else None
+        result["likelihood"] = bits_per_dim(trained.setup.family, trained.params, test[0], cond)
     _show(result)
     report.write(out, result)
     print(f"written: {out}")
@@ -100,7 +115,7 @@ def _show(result: dict[str, Any]) -> None:
     seconds = {f"seconds/{name}": "not timed" if s is None else s for name, s in result["seconds"].items()}
     figures = seconds | {"images_per_second": result["images_per_second"]}
     rows = [(name, value) for name, value in figures.items()]
-    for section in ("label_agreement", "memorization"):
+    for section in ("label_agreement", "memorization", *(["likelihood"] if "likelihood" in result else [])):
         rows += [(f"{section}/{name}", value) for name, value in result[section].items()]
     report.show(f"{result['config']}: {result['samples']} samples", ("figure", "value"), rows)
 
@@ -110,13 +125,14 @@ def main(argv: list[str]) -> None:
     del argv
     given = flags.FLAGS
     with tempfile.TemporaryDirectory() as temporary:
-        run(given.config, given.workdir or f"{temporary}/run", given.out, given.per_class, given.seed)
+        run(given.config, given.workdir or f"{temporary}/run", given.out, given.per_class, given.seed, given.likelihood)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("config", "configs/quickstart.py", "The recipe: FILE.py, or FILE.py:variant.")
     flags.DEFINE_string("workdir", None, "The run's folder; default: a temporary one.")
     flags.DEFINE_integer("per_class", 100, "How many samples of each class.")
+    flags.DEFINE_boolean("likelihood", False, "Whether to measure bits per dimension of the test split.")
     flags.DEFINE_integer("seed", 0, "Of the samples.")
     flags.DEFINE_string("out", str(report.RESULTS / "quickstart.json"), "Where to write the result.")
     cli.run(main)

@@ -141,7 +141,7 @@ class BareStep:
         mesh = parallel.make_mesh(config.parallel.data)
         whole = parallel.replicated(mesh)
         step = make_train_step(
-            setup.family, setup.optimizers, setup.ema, functools.partial(prepare, flip=config.train.flip)
+            setup.family, setup.optimizers, setup.tracks, functools.partial(prepare, flip=config.train.flip)
         )
         step = step if steps_per_call == 1 else scan_steps(step)
         self._state = setup.init(jax.random.key(config.seed), whole)

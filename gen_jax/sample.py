@@ -6,26 +6,25 @@ one PNG per sample, in a sub-folder per class where there are labels.
 """
 
 import dataclasses
+import json
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 from PIL import Image
 
-import gen_jax.diffusion.guidance
-import gen_jax.diffusion.samplers
+import gen_jax.diffusion
 from gen_jax import cli
 from gen_jax.build import build, names
 from gen_jax.errors import UserError, unknown
 from gen_jax.tasks.generation import make_generate
 from gen_jax.training import parallel, writers
-from gen_jax.training.checkpoint import SKIP, Checkpoints, abstract_like
-from gen_jax.training.setup import data_info, set_up
-from gen_jax.training.workdir import read_config
+from gen_jax.training.restore import open_run
+from gen_jax.training.setup import set_up
 from gen_jax.types import DataInfo, Family
 
 
@@ -38,6 +37,8 @@ def run(
     steps: int | None = None,
     sampler: str | None = None,
     guidance: float | None = None,
+    family: Mapping[str, Any] | None = None,
+    ema: float | None = None,
     checkpoint: int | None = None,
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -51,6 +52,9 @@ def run(
       seed: sample i depends on (seed, i) and its label alone.
       steps: of the sampler; None: the config's, as for the next two. sampler: by name, such as "DDIM".
       guidance: the scale of classifier-free guidance.
+      family: any fields of the config's family, to be changed for these samples: {"sampler": {"name":
+        "diffusion.EDMStochastic", "churn": 40}}. A spec with a name replaces the whole one, another dict is merged.
+      ema: the relative width of the average of the parameters, made of the run's snapshots (training/ema.py).
       checkpoint: the step of the checkpoint to take; None: the newest.
       batch_size: how many are drawn at once; None: the config's sample.batch_size.
       out: a .png (one grid), an .npz, or a folder. overwrite: whether it may be there already.
@@ -61,7 +65,6 @@ def run(
     Raises:
       UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
     """
-    workdir = Path(workdir)
     for name, value in (("num", num), ("steps", steps), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise UserError(f"--{name}={value}: it must be at least 1")
@@ -69,25 +72,36 @@ def run(
         raise UserError(f"--seed={seed}: it must be 0 to {2**31 - 1}")
     if guidance is not None and not math.isfinite(guidance):
         raise UserError(f"--guidance={guidance}: it must be a finite number")
-    config = read_config(workdir)
     target = _check_out(out, overwrite)
     parallel.use_compilation_cache()
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        described = checkpoints.describe(checkpoint)
-        info = data_info(described)
-        setup = set_up(config, info)
-        family = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
-        mesh = parallel.make_mesh(config["parallel"]["data"])
-        size = batch_size or config["sample"]["batch_size"]
-        generate = make_generate(family, info, size, parallel.split_batch(mesh))
-        labels = None if label is None else [_class(label, family, info)] * num
-        wanted = abstract_like(setup.shapes, parallel.replicated(mesh))
-        wanted = wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt))
-        _, state, _ = checkpoints.restore(wanted, step=checkpoint)
-    samples = generate(state.replace(opt={}), num, seed, labels)
+    trained = open_run(workdir, checkpoint)
+    config, info, state = trained.config, trained.info, trained.state
+    if info.dtype != "uint8" and target is not None and not target.suffix:
+        raise UserError(f"--out={out}: the samples are {info.dtype} and no pictures; write them to an .npz")
+    setup = trained.setup
+    if family is not None:
+        setup = set_up(config | {"family": _merge(config["family"], family)}, info)
+        state = setup.attach(state, parallel.replicated(trained.mesh))
+    model = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
+    if ema is not None:
+        state = state.replace(ema={**state.ema, **trained.post_hoc(ema)})
+    labels = None if label is None else [_class(label, model, info)] * num
+    size = batch_size or config["sample"]["batch_size"]
+    generate = make_generate(model, info, size, parallel.split_batch(trained.mesh))
+    samples = generate(state, num, seed, labels)
     if target is not None:
         _write(target, samples, info)
     return samples
+
+
+def _merge(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with the changes: dicts are merged, and those that have a name replace what was there."""
+    merged = dict(spec)
+    for key, value in changes.items():
+        old = merged.get(key)
+        into = isinstance(value, Mapping) and isinstance(old, Mapping) and "name" not in value
+        merged[key] = _merge(old, value) if into else value  # type: ignore[arg-type]
+    return merged
 
 
 def _override(family: Family, steps: int | None, sampler: str | None, guidance: float | None) -> Family:
@@ -100,14 +114,15 @@ def _override(family: Family, steps: int | None, sampler: str | None, guidance: 
     if steps is not None:
         changes["steps"] = steps
     if sampler is not None:
-        known = [n for n, c in names(gen_jax.diffusion.samplers).items() if dataclasses.is_dataclass(c)]
+        classes = {n: c for n, c in names(gen_jax.diffusion).items() if dataclasses.is_dataclass(c)}
+        known = [n for n, c in classes.items() if hasattr(c, "step") or hasattr(c, "run")]
         if sampler not in known:
             raise unknown("sampler", sampler, known)
-        changes["sampler"] = build(gen_jax.diffusion.samplers, {"name": sampler})
+        changes["sampler"] = build(gen_jax.diffusion, {"name": sampler})
     if guidance is not None:
         if not family.cond_keys:
             raise UserError(f"--guidance={guidance}: this model is unconditional; leave --guidance out")
-        changes["guidance"] = {"cfg": build(gen_jax.diffusion.guidance, {"name": "classifier_free", "scale": guidance})}
+        changes["guidance"] = {"cfg": build(gen_jax.diffusion, {"name": "classifier_free", "scale": guidance})}
     return dataclasses.replace(family, **changes) if changes else family  # type: ignore[type-var]
 
 
@@ -169,8 +184,15 @@ def main(argv: list[str]) -> None:
     for name in ("workdir", "out"):
         if getattr(given, name) is None:
             raise UserError(f"--{name} is needed: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png")
-    names = ("num", "label", "seed", "steps", "sampler", "guidance", "checkpoint", "batch_size", "out", "overwrite")
-    samples = run(given.workdir, **{name: getattr(given, name) for name in names})
+    try:
+        family = None if given.family is None else json.loads(given.family)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--family={given.family} is not JSON: {error}") from error
+    if family is not None and not isinstance(family, dict):
+        raise UserError(f"--family={given.family}: fields of the family as JSON, such as '{{\"steps\": 20}}'")
+    names = ["num", "label", "seed", "steps", "sampler", "guidance", "ema", "checkpoint", "batch_size"]
+    names += ["out", "overwrite"]
+    samples = run(given.workdir, family=family, **{name: getattr(given, name) for name in names})
     print(f"{len(samples['x'])} samples: {given.out}")
 
 
@@ -182,6 +204,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("steps", None, "Steps of the sampler; default: the config's.")
     flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")
     flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; default: the config's.")
+    flags.DEFINE_string("family", None, """Other fields of the family, as JSON: '{"clip": 1.0}'.""")
+    flags.DEFINE_float("ema", None, "Relative width of the average of the parameters, for runs with post-hoc averages.")
     flags.DEFINE_integer("checkpoint", None, "The step of the checkpoint to take; default: the newest.")
     flags.DEFINE_integer("batch_size", None, "How many are drawn at once; default: the config's sample.batch_size.")
     flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, or folder/.")

@@ -71,10 +71,12 @@ class Family(Protocol):
 class DataInfo:
     """What a family must know of its data.
 
-    shape: one example's shape, [h, w, c] for images. class_names: empty where there are no labels."""
+    shape: one example's shape, [h, w, c] for images. class_names: empty where there are no labels. dtype: "uint8", or
+    "float32" for what networks see and give as it is: sounds, and latents of an autoencoder."""
 
     shape: tuple[int, ...]
     class_names: tuple[str, ...] = ()
+    dtype: str = "uint8"
 
     @property
     def num_classes(self) -> int:

@@ -58,7 +58,7 @@ def test_what_the_data_says_fills_only_what_the_spec_leaves_open():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"name": "nn.MPL"}, ["'MPL'", "did you mean 'MLP'", "DiT"]),
+        ({"name": "nn.MPL"}, ["'MPL'", "did you mean 'MLP'", "Near: "]),
         ({"name": "networks.MLP"}, ["'networks'", "nn", "losses"]),
         ({"name": "nn.MLP", "featurs": (1,)}, ["'featurs'", "did you mean 'features'", "outputs"]),
         ({"name": "nn.Conditioning"}, ["nn.Conditioning", "width"]),

@@ -147,6 +147,11 @@ def main(name: str, *args: str, says: tuple[str, ...], prepare=None, devices: in
     return Row(name, (*(() if given else TINY), *args, *workdir), says, "main", prepare, devices)
 
 
+def recipe(name: str, variant: str = "") -> str:
+    """The flag for a config of the diffusion family."""
+    return f"--config=configs/diffusion/{name}.py{variant}"
+
+
 def sample(name: str, *args: str, says: tuple[str, ...], prepare=None) -> Row:
     """A row of sample that would make {here}/out.png of the diffusion run, unless the row says otherwise."""
     workdir = () if any(arg.startswith("--workdir") for arg in args) else ("--workdir={runs}/diffusion",)
@@ -212,6 +217,34 @@ BAD = [
         "--config.family.network={{'name': 'nn.DiT', 'widht': 32}}",
         says=("argument of nn.DiT 'widht'", "did you mean 'width'?", "depth"),
     ),
+    # Diffusion models.
+    main("no steps", "--config.family.steps=0", says=("family.steps=0", "at least 1")),
+    main(
+        "guidance without a condition",
+        "--config.family.conditioning.num_classes=0",
+        says=("family.guidance=cfg", "conditional"),
+    ),
+    main("times", recipe("edm"), "--config.family.start=0.001", says=("family.start=0.001", "0 <= end < start")),
+    main(
+        "odd resolution",
+        recipe("ddpm"),
+        "--config.family.network.multipliers=(1,2,2,2,2)",
+        says=("multiples of 16", "8x8", "fewer multipliers"),
+    ),
+    main(
+        "churn on a consistency model",
+        recipe("consistency"),
+        "--config.family.sampler.name=diffusion.EDMStochastic",
+        says=("family.sampler=EDMStochastic", "diffusion.ConsistencyMultistep"),
+    ),
+    main("no teacher", recipe("consistency", ":distill"), says=("family.teacher.workdir is needed",)),
+    main(
+        "teacher is no run",
+        recipe("consistency", ":distill"),
+        "--config.family.teacher.workdir={here}/nothing",
+        says=("{here}/nothing does not exist",),
+    ),
+    main("average", "--config.ema.model.decay=1.5", says=("ema.model.decay=1.5", "below 1")),
     # Data.
     main("unknown data", "--config.data.name=digitz", says=("'digitz'", "did you mean 'digits'?", "image_folder")),
     main(
@@ -290,6 +323,13 @@ BAD = [
     sample("sample: seed", "--seed=-1", says=("--seed=-1", "0 to 2147483647")),
     sample("sample: no steps", "--steps=0", says=("--steps=0", "at least 1")),
     sample("sample: sampler", "--sampler=Hein", says=("sampler 'Hein'", "did you mean 'Heun'?", "DDIM")),
+    sample("sample: not JSON", "--family=steps=3", says=("--family=steps=3", "not JSON")),
+    sample(
+        "sample: family",
+        '--family={{"sampler": {{"name": "diffusion.UniPCC"}}}}',
+        says=("'UniPCC'", "did you mean 'UniPC'?"),
+    ),
+    sample("sample: no snapshots", "--ema=0.1", says=("--ema=0.1", "keeps no averages", "stds")),
     sample("sample: label", "--label=10", says=("--label=10", "0 to 9")),
     sample("sample: negative label", "--label=-1", says=("--label=-1", "0 to 9")),
     sample("sample: label name", "--label=cat", says=("--label=cat", "0, 1, 2")),
@@ -339,6 +379,13 @@ GOOD = [
     ),
     main("finished", says=(), prepare=a_run),
     sample("sample: png", "--num=3", "--label=4", "--sampler=DDIM", "--steps=3", "--guidance=0", says=()),
+    sample(
+        "sample: other sampler and guidance",
+        "--num=3",
+        '--family={{"sampler": {{"name": "diffusion.UniPC", "order": 2}}, "guidance": {{"cfg": {{"name": '
+        '"diffusion.adaptive_projected", "scale": 3.0}}}}}}',
+        says=(),
+    ),
     sample("sample: npz", "--num=20", "--out={here}/new/x.npz", says=()),
     sample("sample: folder", "--num=20", "--out={here}/new/folder/", says=()),
     sample("sample: overwrite", "--num=1", "--out={here}/g.png", "--overwrite", says=(), prepare=write("g.png", "x")),

@@ -10,6 +10,7 @@ import pytest
 
 import gen_jax.main
 import gen_jax.sample
+from gen_jax.errors import UserError
 from gen_jax.training.setup import check_config, set_up
 from gen_jax.training.state import count_params
 from gen_jax.types import DataInfo
@@ -17,11 +18,15 @@ from gen_jax.types import DataInfo
 CONFIGS = Path(__file__).parent.parent / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
 TEN = tuple("0123456789")
+THOUSAND = tuple(map(str, range(1000)))
 DATA = {
     "digits": DataInfo((8, 8, 1), TEN),
     "mnist": DataInfo((28, 28, 1), TEN),
     "cifar10": DataInfo((32, 32, 3), TEN),
     "image_folder": DataInfo((64, 64, 3), ("cat", "dog")),
+    "downsampled_imagenet/64x64": DataInfo((64, 64, 3)),
+    "imagenet_resized/64x64": DataInfo((64, 64, 3), THOUSAND),
+    "arrays": DataInfo((32, 32, 4), THOUSAND, "float32"),  # latents
 }
 TRAIN_FIELDS = {
     "steps", "batch_size", "steps_per_call", "log_every", "checkpoint_every", "keep", "sample_every", "flip",
@@ -47,7 +52,11 @@ def test_each_variant_is_complete_and_builds(file, variant):
     assert all(set(spec) >= {"name", "learning_rate", "clip", "every"} for spec in config.optim.values())
     players = list(config.optim.values())
     assert len({id(spec) for spec in players}) == len(players), "a flag for one player would change the others"
-    setup = set_up(config.to_dict(), DATA[config.data.name])
+    if "teacher" in config.family:
+        with pytest.raises(UserError, match=r"family\.teacher\.workdir is needed"):
+            set_up(config.to_dict(), DATA["digits"])
+        return
+    setup = set_up(config.to_dict(), DATA[config.data.get("dataset", config.data.name)])
     assert all(count_params(tree) > 0 for tree in setup.shapes.params.values())
 
 
@@ -87,3 +96,41 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     assert samples["x"].shape == (3, 8, 8, 1)
     assert samples["x"].dtype == np.uint8
     assert (tmp_path / "whole" / "samples" / "step_00000004.png").stat().st_size > 0
+
+
+def test_distillation_takes_its_teacher_from_another_run(tmp_path):
+    """The teacher stands in extra, as it was trained, and stays as it is; a run of other data is refused."""
+    teacher = load(CONFIGS / "diffusion" / "edm.py").get_config()
+    student = load(CONFIGS / "diffusion" / "consistency.py").get_config("distill")
+    for config in (teacher, student):
+        config.train.update(steps=2, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+        config.sample.update(num=4, batch_size=4)
+    teacher.family.update(steps=2)
+    teacher.family.network.width = 8
+    student.family.network.update(width=16, depth=1)
+    trained, _ = gen_jax.main.run(teacher, tmp_path / "teacher")
+    student.family.teacher.workdir = str(tmp_path / "teacher")
+    state, _ = gen_jax.main.run(student, tmp_path / "student")
+    jax.tree.map(np.testing.assert_array_equal, state.extra["teacher"]["params"], trained.ema)
+    assert gen_jax.sample.run(tmp_path / "student", num=2)["x"].shape == (2, 8, 8, 1)
+    with pytest.raises(UserError, match=r"was trained on \[8, 8, 1\] and the data is \[28, 28, 1\]"):
+        set_up(student.to_dict(), DATA["mnist"])
+    student.family.teacher.workdir = str(tmp_path / "nothing")
+    with pytest.raises(UserError, match="does not exist"):
+        set_up(student.to_dict(), DATA["digits"])
+
+
+def test_an_average_of_any_width_is_made_after_training(tmp_path):
+    """From the snapshots of a run; for a width that was tracked it is that track."""
+    config = load(CONFIGS / "gan" / "vanilla.py").get_config()
+    config.train.update(steps=6, batch_size=16, steps_per_call=2, log_every=2, checkpoint_every=6, sample_every=0)
+    config.ema = dict(gen=dict(stds=(0.05, 0.1), every=2))
+    config.sample.update(num=4, batch_size=4)
+    state, _ = gen_jax.main.run(config, tmp_path)
+    assert set(state.ema) == {"gen", "gen@0.1"}
+    assert sorted(p.name for p in (tmp_path / "snapshots").iterdir()) == ["2", "4", "6"]
+    plain, same, other = (gen_jax.sample.run(tmp_path, num=4, ema=std)["x"].astype(int) for std in (None, 0.05, 0.2))
+    np.testing.assert_allclose(same, plain, atol=1)
+    assert np.abs(other - plain).max() > 1
+    with pytest.raises(UserError, match=r"--ema=0\.9: it must be"):
+        gen_jax.sample.run(tmp_path, num=4, ema=0.9)

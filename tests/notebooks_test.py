@@ -68,3 +68,17 @@ def test_quickstart(execute, tmp_path):
     assert sorted(p.name for p in saved.iterdir()) == list("0123456789")
     assert len(list(saved.rglob("*.png"))) == 50
     assert not (tmp_path / "gen_jax_repository").exists()
+
+
+@pytest.mark.slow
+def test_diffusion(execute):
+    cells = execute("diffusion.ipynb", STEPS=2, NUM=20)
+
+    assert not any(output.output_type == "error" for cell in cells.values() for output in cell.get("outputs", ()))
+    assert pictures(cells["forward"]) == 1
+    assert "step 2/2" in text(cells["train"])
+    assert text(cells["samplers"]).count("read as asked") == 12
+    assert pictures(cells["samplers-plot"]) == 1
+    assert pictures(cells["guidance"]) == 1
+    assert text(cells["one-step"]).count("read as asked") == 3
+    assert pictures(cells["one-step"]) == 1

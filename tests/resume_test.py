@@ -16,8 +16,8 @@ import pytest
 
 from gen_jax.training import parallel
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
-from gen_jax.training.setup import data_info, set_up
-from gen_jax.training.workdir import read_config
+from gen_jax.training.setup import set_up
+from gen_jax.training.workdir import data_info, read_config
 
 ROOT = Path(__file__).parents[1]
 STEPS, EVERY = 240, 20

@@ -1,7 +1,8 @@
-"""Denoising diffusion probabilistic model: noise prediction with a U-Net, in continuous time.
+"""Denoising diffusion probabilistic model: noise prediction with a U-Net.
 
-Ho et al. 2020, Denoising Diffusion Probabilistic Models (arXiv:2006.11239). The linear betas are taken to continuous
-time as in Song et al. 2021 (arXiv:2011.13456); DDIM with eta=1 is the paper's ancestral sampler.
+Ho et al. 2020, Denoising Diffusion Probabilistic Models (arXiv:2006.11239). Here the linear betas are taken to
+continuous time as in Song et al. 2021 (arXiv:2011.13456), and DDIM with eta=1 is the paper's ancestral sampler; the
+variant cifar10 is the paper's chain of 1000 steps.
 
     python -m gen_jax.main --config=configs/diffusion/ddpm.py --workdir=runs/ddpm
 
@@ -70,8 +71,16 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.network = dict(
             name="nn.UNet", width=128, multipliers=(1, 2, 2, 2), blocks=2, attention=(16,), groups=32, dropout=0.1
         )
-        config.family.conditioning.update(width=512, noise_features=128)
-        config.family.steps = 1000
+        config.family.conditioning.update(width=512, noise_features=128, noise_scale=1.0)
+        config.family.update(
+            inputs=dict(name="diffusion.step_input", steps=1000),
+            time=dict(name="diffusion.discrete", steps=1000),
+            grid=dict(name="diffusion.discrete_grid", train_steps=1000),
+            steps=1000,
+            end=0.0,
+        )
+        config.family.schedule = dict(name="diffusion.DiscreteLinear", steps=1000, beta_start=1e-4, beta_end=0.02)
+        config.family.sampler = dict(name="diffusion.Ancestral", variance="large")
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-4, transition_steps=5000)
         config.optim.model = dict(name="adam", learning_rate=warmup, clip=1.0, every=1)
         config.ema.model.decay = 0.9999

@@ -1,4 +1,4 @@
-"""Images or sounds in one .npz file of NumPy arrays."""
+"""Images, sounds or latents in one .npz file of NumPy arrays."""
 
 import zipfile
 from pathlib import Path
@@ -20,8 +20,9 @@ LAYOUTS = (
 def arrays(split: str = "train", *, path: str) -> InMemory:
     """The arrays of an .npz file: x and label, train_x/train_y/test_x/test_y, or x_train/y_train/x_test/y_test.
 
-    Images are uint8 [n, h, w] or [n, h, w, c], sounds float32 [n, samples, channels] in [-1, 1]. Labels are integers
-    [n] from 0 and may be left out; `class_names`, an array of strings, may be there too. Nothing is ever unpickled.
+    Images are uint8 [n, h, w] or [n, h, w, c], sounds float32 [n, samples, channels] in [-1, 1], latents of an
+    autoencoder float32 [n, h, w, c], best of unit variance. Labels are integers [n] from 0 and may be left out;
+    `class_names`, an array of strings, may be there too. Nothing is ever unpickled.
 
     Raises:
       UserError: no such file or split, not an .npz, arrays missing or of another type, rank or length.
@@ -35,7 +36,7 @@ def arrays(split: str = "train", *, path: str) -> InMemory:
         found = {s: _labels(path, name, _read(path, file, name)) for s, (_, name) in layout.items() if name in file}
         names = tuple(str(n) for n in _read(path, file, "class_names")) if "class_names" in file else ()
     if split not in found:
-        return InMemory(DataInfo(x.shape[1:]), {"x": x})
+        return InMemory(DataInfo(x.shape[1:], dtype=str(x.dtype)), {"x": x})
     label = found[split]
     if len(label) != len(x):
         raise UserError(f"{path}: {label_name} has {len(label)} labels and {x_name} {len(x)} examples; they must agree")
@@ -45,7 +46,7 @@ def arrays(split: str = "train", *, path: str) -> InMemory:
     if names and used[-1] >= len(names):
         raise UserError(f"{path}: label {used[-1]} has no name, class_names has {len(names)}")
     names = names or tuple(str(i) for i in range(used[-1] + 1))
-    return InMemory(DataInfo(x.shape[1:], names), {"x": x, "label": label})
+    return InMemory(DataInfo(x.shape[1:], names, str(x.dtype)), {"x": x, "label": label})
 
 
 def _open(path: str) -> tuple[np.lib.npyio.NpzFile, dict[str, tuple[str, str]]]:
@@ -85,7 +86,14 @@ def _data(path: str, name: str, x: np.ndarray) -> np.ndarray:
         if not (largest := np.abs(x).max()) <= 1:
             raise UserError(f"{got}: its largest magnitude is {largest}; sounds lie in [-1, 1]")
         return x
-    raise UserError(f"{got}; expected images, uint8 [n, h, w, c], or sounds, float32 [n, samples, channels]")
+    if x.dtype == np.float32 and x.ndim == 4:
+        if not np.isfinite(x).all():
+            raise UserError(f"{got}: {np.sum(~np.isfinite(x))} of its values are not finite")
+        return x
+    raise UserError(
+        f"{got}; expected images, uint8 [n, h, w, c], sounds, float32 [n, samples, channels], or latents, "
+        "float32 [n, h, w, c]"
+    )
 
 
 def _labels(path: str, name: str, label: np.ndarray) -> np.ndarray:

@@ -1,74 +1,106 @@
-"""Denoising diffusion, score and flow models: one player, model, and five independent choices.
+"""Denoising diffusion, score and flow models: one player, model, and independent choices.
 
 x_t = alpha x0 + sigma eps        schedule: t -> (alpha, sigma)
-F   = a x0 + b eps                parameterization: what the network predicts
+F   = a x0 + b eps                parameterization: what the network predicts, from the inputs that it is shown
 loss = E_t w |F_net(x_t, t) - F|^2        weighting w, and the distribution of t
 x_1 -> x_0                        sampler, a grid of times, and guidance
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.diffusion.guidance import Denoise, clip_x0
-from gen_jax.diffusion.parameterization import Parameterization, determinant, invert, target
+from gen_jax.diffusion.grids import uniform_grid
+from gen_jax.diffusion.guidance import Denoise, Guidance, adaptive_projected, classifier_free, clip_x0
+from gen_jax.diffusion.parameterization import Inputs, Parameterization, Prediction, determinant, invert, plain, target
 from gen_jax.diffusion.samplers import Sampler, integrate
-from gen_jax.diffusion.schedule import Schedule, expand
-from gen_jax.diffusion.time import uniform, uniform_grid
+from gen_jax.diffusion.schedule import Schedule, expand, horizon, log_snr_rate
+from gen_jax.diffusion.time import uniform
+from gen_jax.diffusion.variational import bound_term
 from gen_jax.diffusion.weighting import constant
 from gen_jax.errors import UserError
-from gen_jax.nn.conditioning import Conditioned, Conditioning, drop
+from gen_jax.nn.conditioning import Conditioned, drop
 from gen_jax.random import example_index, example_keys, fold, normal
 from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion:
-    """A network (x_t [b, ...], context) -> F [b, ...], trained to denoise and sampled by a solver.
+    """A network (scale x_t [b, ...], context) -> F [b, ...], trained to denoise and sampled by a solver.
 
-    shape: one example's shape. start, end: the first and the last time of sampling. clip: x0 is clipped to
-    [-clip, clip] at every evaluation; None: never. cond_drop: how often the condition is dropped in training, for
-    classifier-free guidance. guidance: by name, applied in order, each one of diffusion/guidance.py.
+    shape: one example's shape. inputs: the scale, and the number that tells the network the noise. coupling: pairs
+    noise with data (diffusion/coupling.py). augment: keys, x -> x, labels [b, k] (diffusion/augment.py).
+
+    start, end: the first and the last time of sampling; start=None: the schedule's largest. denoise_last: at the last
+    time take x0 as predicted there, one evaluation more. clip: x0 is clipped to [-clip, clip] at every evaluation;
+    None: never. guidance: by name, applied in order, each one of diffusion/guidance.py; cond_drop: how often the
+    condition is dropped in training, for guidance.
+
+    self_condition: how often in training the network is shown its own first estimate of x0 (Chen et al. 2022,
+    arXiv:2208.04202); in sampling it always is that of the evaluation before. 0: never.
+    uncertainty: a network noise [b] -> u [b], the learned log of the loss: w error / exp(u) + u, Karras et al. 2023
+    (arXiv:2312.02696, eq. 14).
+    weak: a worse model of the same data, for diffusion.autoguidance; its parameters stand in extra.
+    chain: the number of steps of a Markov chain whose reverse variances are learned too; the network then gives two
+    values for each (channels_per_value=2), and the loss has vlb_weight times the chain's bound in bits per value added
+    (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16); its gradient reaches the variances only.
 
     Raises:
-      UserError: steps < 1, times out of order or out of [0, 1], a start where the prediction cannot be inverted,
-        guidance on an unconditional model or on one that was never trained without its condition.
+      UserError: steps < 1, times out of order or beyond the schedule's, a start where the prediction cannot be
+        inverted, guidance on an unconditional model or on one that was never trained without its condition.
     """
 
     network: nn.Module
-    conditioning: Conditioning
+    conditioning: nn.Module
     schedule: Schedule
     parameterization: Parameterization
     sampler: Sampler
     shape: tuple[int, ...]
-    weighting: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = constant
+    inputs: Inputs = plain
+    weighting: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array] = constant
     time: Callable[[jax.Array, jax.Array], jax.Array] = uniform
-    guidance: Mapping[str, Callable[[Denoise], Denoise]] = dataclasses.field(default_factory=dict)
+    grid: Callable[[Schedule, float, float, int], jax.Array] = uniform_grid
+    coupling: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    augment: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
+    guidance: Mapping[str, Guidance] = dataclasses.field(default_factory=dict)
+    uncertainty: nn.Module | None = None
+    weak: "Diffusion | None" = None
     steps: int = 50
-    start: float = 1.0
+    start: float | None = None
     end: float = 0.0
+    denoise_last: bool = False
     clip: float | None = None
     cond_drop: float = 0.0
+    self_condition: float = 0.0
+    chain: int | None = None
+    vlb_weight: float = 0.001
 
     def __post_init__(self):
         if self.steps < 1:
             raise UserError(f"family.steps={self.steps}: a sampler takes at least 1 step")
-        if not 0 <= self.end < self.start <= 1:
-            raise UserError(f"family.start={self.start}, family.end={self.end}: times need 0 <= end < start <= 1")
-        alpha, sigma = self.schedule(jnp.float32(self.start))
+        check_times(self.schedule, self.start, self.end)
+        first = self._start
+        alpha, sigma = self.schedule(jnp.float32(first))
         if abs(float(determinant(self.parameterization, alpha, sigma))) < 1e-6:
             raise UserError(
-                f"family.start={self.start}: the network's prediction does not give x0 there (alpha = "
+                f"family.start={first}: the network's prediction does not give x0 there (alpha = "
                 f"{float(alpha):.2g}, sigma = {float(sigma):.2g}); start at 0.98, or predict v"
             )
-        if self.guidance and not self.cond_keys:
-            raise UserError(f"family.guidance={', '.join(self.guidance)}: guidance needs a conditional model")
-        if not 0 <= self.cond_drop <= 1:
-            raise UserError(f"family.cond_drop={self.cond_drop}: a probability lies in [0, 1]")
-        if self.guidance and self.cond_drop == 0:
+        jax.eval_shape(self._times)  # a grid may refuse the times that it is given
+        guides = [name for name, guide in self.guidance.items() if _function(guide) in _READ_NULL]
+        if self.weak is None and any(_takes_weak(guide) for guide in self.guidance.values()):
+            raise UserError("family.weak: autoguidance needs a worse model, such as family.weak={'workdir': DIR}")
+        for name in ("cond_drop", "self_condition"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"family.{name}={getattr(self, name)}: a probability lies in [0, 1]")
+        if guides and not self.cond_keys:
+            raise UserError(f"family.guidance={', '.join(guides)}: guidance needs a conditional model")
+        if guides and self.cond_drop == 0:
             raise UserError("family.cond_drop=0: guidance needs a model trained without its condition too, say 0.1")
 
     @property
@@ -80,47 +112,133 @@ class Diffusion:
         return {"model": self._loss}
 
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
-        noise = jnp.zeros(batch["x"].shape[0])
+        x, noise = batch["x"], jnp.zeros(batch["x"].shape[0])
         cond = {k: batch[k] for k in self.cond_keys} | {"noise": noise}
-        shape = batch["x"].shape[1:]
-        hint = f"the network has to give the data's own shape {shape}, which it predicts for every value"
-        return {"model": self._model.create(key, batch["x"], cond, shape, hint)}, ()
+        if self.augment is not None:
+            cond["augment"] = self.augment(example_keys(key, batch), x)[1]
+        if self.self_condition:
+            cond["estimate"] = jnp.zeros_like(x)
+        *axes, c = x.shape[1:]
+        hint = f"the network has to give the data's own shape {(*axes, c)}, which it predicts for every value"
+        if self.chain:
+            hint = f"to learn variances (chain={self.chain}) the network needs channels_per_value=2"
+        model = self._model.create(key, x, cond, (*axes, c * (2 if self.chain else 1)), hint)
+        if self.uncertainty is not None:
+            model |= {"uncertainty": self.uncertainty.init(key, noise)["params"]}
+        if self.weak is None:
+            return {"model": model}, ()
+        weak, extra = self.weak.init(key, batch)
+        return {"model": model}, {"weak": {"params": weak, "extra": extra}}
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
-        _, sigma = self.schedule(jnp.float32(self.start))
-        denoise = self.denoiser(params)
-        times = uniform_grid(self.start, self.end, self.steps)
+        denoise, times = self.denoiser(params, extra), self._times()
+        _, sigma = self.schedule(times[0])
         x = sigma * normal(fold(keys, 0), self.shape)  # alpha x0 is unknown; alpha is (nearly) 0 at the start
-        return integrate(self.sampler, fold(keys, 1), x, lambda x, t: denoise(x, t, cond), self.schedule, times)
 
-    def denoiser(self, params: Params) -> Denoise:
-        """(x_t [b, ...], t [b], cond) -> (x0, eps), with this model's guidance and clipping."""
+        def conditioned(x, t, estimate=None):
+            return denoise(x, t, cond if estimate is None else {**cond, "estimate": estimate})
+
+        keys, estimate = fold(keys, 1), self.self_condition > 0
+        return integrate(self.sampler, keys, x, conditioned, self.schedule, times, estimate, self.denoise_last)
+
+    def denoiser(self, params: Params, extra: PyTree = ()) -> Denoise:
+        """(x_t [b, ...], t [b], cond) -> Prediction, with this model's guidance and clipping."""
 
         def denoise(x, t, cond):
-            alpha, sigma = (expand(a, x) for a in self.schedule(t))
-            out = self._model.evaluate(params["model"], x, {**cond, "noise": t})
-            return invert(self.parameterization, alpha, sigma, x, out)
+            return self._predict(params, x, t, cond)[0]
 
         for guide in self.guidance.values():
-            denoise = guide(denoise)
+            if _takes_weak(guide):
+                plain_weak = dataclasses.replace(self.weak, guidance={})  # type: ignore[type-var]
+                guide = functools.partial(guide, weak=plain_weak.denoiser(extra["weak"]["params"]))  # type: ignore
+            denoise = guide(denoise, self.schedule)
         return clip_x0(denoise, self.schedule, self.clip) if self.clip is not None else denoise
+
+    def _predict(self, params: Params, x, t, cond, train: bool = False, dropout=None) -> tuple[Prediction, jax.Array]:
+        """What the network says of x at t, and its own output F."""
+        alpha, sigma = self.schedule(t)
+        scale, noise = self.inputs(t, alpha, sigma)
+        out = self._model.evaluate(
+            params["model"], expand(scale, x) * x, {**cond, "noise": noise}, train=train, dropout=dropout
+        )
+        variance = None
+        if self.chain:
+            out, variance = jnp.split(out, 2, axis=-1)
+            variance = (variance + 1) / 2
+        prediction = invert(self.parameterization, expand(alpha, x), expand(sigma, x), x, out)
+        return prediction._replace(variance=variance), out
 
     def _loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         time_key, noise_key, drop_key, dropout_key = jax.random.split(key, 4)
-        x0 = batch["x"]
+        x0, cond = batch["x"], {k: batch[k] for k in self.cond_keys}
+        if self.augment is not None:
+            x0, cond["augment"] = self.augment(example_keys(jax.random.fold_in(key, 0), batch), x0)
         eps = normal(example_keys(noise_key, batch), x0.shape[1:])
+        if self.coupling is not None:
+            eps = self.coupling(x0, eps)
         t = self.time(time_key, example_index(batch))
         alpha, sigma = self.schedule(t)
         det = determinant(self.parameterization, alpha, sigma)
-        alpha, sigma = expand(alpha, x0), expand(sigma, x0)
-        cond = drop({k: batch[k] for k in self.cond_keys}, example_keys(drop_key, batch), self.cond_drop)
-        x, cond = alpha * x0 + sigma * eps, {**cond, "noise": t}
-        out = self._model.evaluate(params["model"], x, cond, train=True, dropout=dropout_key)
-        error = jnp.square(out - target(self.parameterization, alpha, sigma, x0, eps))
+        x = expand(alpha, x0) * x0 + expand(sigma, x0) * eps
+        cond = drop(cond, example_keys(drop_key, batch), self.cond_drop)
+        if self.self_condition:
+            cond["estimate"] = self._estimate(params, x, t, cond, example_keys(jax.random.fold_in(key, 1), batch))
+
+        prediction, out = self._predict(params, x, t, cond, train=True, dropout=dropout_key)
+        error = jnp.square(out - target(self.parameterization, expand(alpha, x), expand(sigma, x), x0, eps))
         error = error.reshape(x0.shape[0], -1).mean(1)
-        loss = (self.weighting(*self.schedule(t), det) * error).mean()
-        return loss, ({"mse": error.mean()}, state.extra)
+        loss = self.weighting(alpha, sigma, det, log_snr_rate(self.schedule, t)) * error
+        metrics = {"mse": error.mean()}
+        if self.uncertainty is not None:
+            noise = self.inputs(t, alpha, sigma)[1]
+            u = self.uncertainty.apply({"params": params["model"]["uncertainty"]}, noise)
+            loss = loss * jnp.exp(-u) + u  # type: ignore[operator]
+        if self.chain:
+            fixed = prediction._replace(x0=jax.lax.stop_gradient(prediction.x0))
+            before = (jnp.round(t * self.chain) - 1) / self.chain
+            bits = self.chain * bound_term(self.schedule, t, before, x0, x, fixed)
+            loss, metrics["vlb"] = loss + self.vlb_weight * bits, bits.mean()
+        return loss.mean(), (metrics, state.extra)
+
+    def _estimate(self, params: Params, x, t, cond, keys: jax.Array) -> jax.Array:
+        """The network's own x0 [b, ...] without an estimate, for some of the examples, and zeros for the others."""
+        prediction, _ = self._predict(params, x, t, {**cond, "estimate": jnp.zeros_like(x)})
+        shown = jax.vmap(lambda key: jax.random.bernoulli(key, self.self_condition))(keys)
+        return jnp.where(expand(shown, x), jax.lax.stop_gradient(prediction.x0), 0.0)
+
+    def _times(self) -> jax.Array:
+        """The times of sampling; with denoise_last, x0 as predicted at the last is one of the steps."""
+        steps = max(self.steps - 1, 1) if self.denoise_last else self.steps
+        return self.grid(self.schedule, self._start, self.end, steps)
+
+    @property
+    def _start(self) -> float:
+        return horizon(self.schedule) if self.start is None else self.start
 
     @property
     def _model(self) -> Conditioned:
         return Conditioned(self.network, self.conditioning)
+
+
+_READ_NULL = (classifier_free, adaptive_projected)
+"""The guidances that ask the model without its condition."""
+
+
+def _function(guide: Guidance) -> Callable[..., Denoise]:
+    return guide.func if isinstance(guide, functools.partial) else guide
+
+
+def _takes_weak(guide: Guidance) -> bool:
+    return "weak" in inspect.signature(guide).parameters
+
+
+def check_times(schedule: Schedule, start: float | None, end: float) -> None:
+    """Raises UserError unless 0 <= end < start <= the schedule's largest time (which start=None stands for)."""
+    largest = horizon(schedule)
+    if start is None and largest == float("inf"):
+        raise UserError(f"family.start=None: {type(schedule).__name__} has no largest time; EDM's noise starts at 80")
+    if not 0 <= end < (largest if start is None else start) <= largest:
+        raise UserError(
+            f"family.start={start}, family.end={end}: times need 0 <= end < start <= {largest:.4g}, the largest of "
+            f"{type(schedule).__name__}"
+        )

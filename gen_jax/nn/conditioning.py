@@ -9,9 +9,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import UserError
+from gen_jax.errors import UserError, unknown
 from gen_jax.nn.layers import sinusoidal
 from gen_jax.types import Cond, PyTree
+
+_SMALL = nn.initializers.normal(0.02)
 
 
 class Context(flax.struct.PyTreeNode):
@@ -35,24 +37,33 @@ class Context(flax.struct.PyTreeNode):
 
 
 class Conditioning(nn.Module):
-    """cond -> Context. The vector is the sum of the embeddings of the label and of the noise, None without either.
+    """cond -> Context. The vector is made of the embeddings of label, noise, span and augment, None without any.
 
     label: int32 [b], read when num_classes > 0; -1 is the null label, which has an embedding of its own.
-    noise: float32 [b], the noise level's number, read when it is there: sinusoidal features, then Dense, silu, Dense.
+    noise: float32 [b], the noise level's number, read when it is there: features, then Dense, silu, Dense.
+    span: float32 [b], a second such number with layers of its own: how far a network that predicts steps is to go.
+    augment: float32 [b, k], read when it is there: what non-leaking augmentation did, by a Dense without bias.
+    image, mask, estimate: [b, h, w, c] each, concatenated in this order to context.spatial.
 
-    The features' frequencies run from 1 to 1e-4, so noise * noise_scale should span thousands: 1000 suits t in [0, 1]
-    and log-SNR in [-10, 10] (the slowest wave still tells -10 from 10); take 1 for steps that count 0 ... 999.
+    mix: "sum" adds the label's embedding to what the noise's layers give (DDPM, ADM, DiT); "mlp" adds it, and
+    augment's, to the noise's features before these layers (EDM).
+    embedding: "sinusoidal" features of frequencies from 1 to 1e-4, for which noise * noise_scale should span thousands:
+    1000 suits t in [0, 1] and log-SNR in [-10, 10] (the slowest wave still tells -10 from 10); take 1 for steps that
+    count 0 ... 999. Or "fourier": fixed random frequencies of standard deviation fourier_scale times 2 pi (Tancik et
+    al. 2020, arXiv:2006.10739), with noise_scale=1 for log sigma.
+    width: of the vector. noise_features: None for `width`; DiT takes 256, DDPM's U-Net of width 128 takes 128 with a
+    vector 512 wide.
 
-    width: of the vector. noise_features: sinusoidal features, None for `width`; DiT takes 256, DDPM's U-Net of width
-    128 takes 128 with a vector 512 wide.
-
-    Raises UserError when a label is to be read and cond has none.
+    Raises UserError when a label is to be read and cond has none, and for an unknown embedding or mix.
     """
 
     width: int
     num_classes: int = 0
     noise_scale: float = 1000.0
     noise_features: int | None = None
+    embedding: str = "sinusoidal"
+    fourier_scale: float = 16.0
+    mix: str = "sum"
     dtype: str = "float32"
 
     @property
@@ -62,21 +73,53 @@ class Conditioning(nn.Module):
 
     @nn.compact
     def __call__(self, cond: Cond) -> Context:
-        init = nn.initializers.normal(0.02)
-        parts = []
+        for name, value, known in (
+            ("embedding", self.embedding, ("sinusoidal", "fourier")),
+            ("mix", self.mix, ("sum", "mlp")),
+        ):
+            if value not in known:
+                raise unknown(f"Conditioning {name}", value, known)
+        features = self.noise_features or self.width
+        first = self.mix == "mlp" and "noise" in cond
+        others = []
         if self.num_classes:
-            if "label" not in cond:
-                raise UserError(
-                    f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}"
-                )
-            # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
-            embed = nn.Embed(self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name="label")
-            parts.append(embed(jnp.maximum(cond["label"], -1) + 1))  # [b, width]
+            others.append(self._label(cond, features if first else self.width))
+        if "augment" in cond:
+            size = features if first else self.width
+            dense = nn.Dense(size, use_bias=False, dtype=self.dtype, kernel_init=_SMALL, name="augment")
+            others.append(dense(cond["augment"]))
+        parts = [] if first else others
         if "noise" in cond:
-            features = sinusoidal(cond["noise"] * self.noise_scale, self.noise_features or self.width)
-            hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="noise_in")(features)
-            parts.append(nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name="noise_out")(nn.silu(hidden)))
-        return Context(vector=sum(parts[1:], parts[0]) if parts else None)
+            parts = [*parts, self._embed(cond["noise"], features, others if first else [], "noise")]
+        if "span" in cond:
+            parts = [*parts, self._embed(cond["span"], features, [], "span")]
+        spatial = [cond[name] for name in ("image", "mask", "estimate") if name in cond]
+        return Context(
+            vector=sum(parts[1:], parts[0]) if parts else None,
+            spatial=jnp.concatenate(spatial, axis=-1) if spatial else None,
+        )
+
+    def _label(self, cond: Cond, width: int) -> jax.Array:
+        if "label" not in cond:
+            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+        # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
+        embed = nn.Embed(self.num_classes + 1, width, dtype=self.dtype, embedding_init=_SMALL, name="label")
+        return embed(jnp.maximum(cond["label"], -1) + 1)  # [b, width]
+
+    def _embed(self, level: jax.Array, features: int, added: list[jax.Array], name: str) -> jax.Array:
+        """Dense, silu, Dense of the features of `level` [b], to which `added` [b, features] each is added first."""
+        level = level.astype(jnp.float32) * self.noise_scale
+        if self.embedding == "sinusoidal":
+            x = sinusoidal(level, features)
+        else:
+            init = nn.initializers.normal(self.fourier_scale)
+            # A parameter that is not trained, so that it is saved with the network that knows it.
+            frequencies = jax.lax.stop_gradient(self.param(f"{name}_frequencies", init, (features // 2,)))
+            angles = 2 * jnp.pi * level[:, None] * frequencies
+            x = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+        x = sum(added, x)
+        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=f"{name}_in")(x)
+        return nn.Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=f"{name}_out")(nn.silu(hidden))
 
 
 class Conditioned(nn.Module):
@@ -107,7 +150,7 @@ class Conditioned(nn.Module):
 
 
 def null(cond: Cond) -> dict[str, jax.Array]:
-    """The same conditions with nothing said: every label -1, every text_mask 0; image, mask and noise are kept."""
+    """The same conditions with nothing said: every label -1, every text_mask 0; all others are kept."""
     nothing = {"label": -1, "text_mask": 0}
     return {k: jnp.full_like(v, nothing[k]) if k in nothing else v for k, v in cond.items()}
 

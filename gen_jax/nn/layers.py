@@ -37,6 +37,16 @@ def image_size(x: jax.Array, network: str) -> tuple[int, int, int, int]:
     return b, h, w, c
 
 
+def check_levels(h: int, w: int, levels: int, network: str) -> None:
+    """Raises UserError unless images of h x w can be halved levels - 1 times, with the sizes that can."""
+    unit = 2 ** (levels - 1)
+    if h % unit or w % unit:
+        raise UserError(
+            f"{network}: with {levels} levels, heights and widths must be multiples of {unit}, and the images are "
+            f"{h}x{w}; sizes that work: {-(-h // unit) * unit}x{-(-w // unit) * unit}, or fewer multipliers"
+        )
+
+
 def sinusoidal(x: jax.Array, features: int, max_period: float = 10_000.0) -> jax.Array:
     """Cosines and sines of x [b] at geometric frequencies from 1 down to 1 / max_period: [b, features] float32.
 
@@ -117,22 +127,23 @@ class FiLM(nn.Module):
         return x * (1 + scale) + shift
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention over tokens: [b, n, d] -> [b, n, d]. Raises UserError unless heads divide d."""
+class Dropout(nn.Module):
+    """Zeroes values at `rate` in training, divides the others by 1 - rate: x [b, ...] -> [b, ...].
 
-    heads: int = 1
-    dtype: str = "float32"
-    out_init: nn.initializers.Initializer = xavier_uniform
+    Srivastava et al. 2014 (jmlr.org/papers/v15/srivastava14a.html). Reads the key "dropout", and only when it drops.
+    Drawn flat, as in `xavier_uniform`, for the same reason. Raises UserError unless 0 <= rate < 1.
+    """
+
+    rate: float
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        b, n, d = x.shape
-        if d % self.heads:
-            raise UserError(f"heads={self.heads} must divide the width {d} of the attention")
-        qkv = nn.Dense(3 * d, dtype=self.dtype, kernel_init=xavier_uniform, name="qkv")(x)
-        qkv = qkv.reshape(b, n, 3, self.heads, d // self.heads)
-        x = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])  # [b, n, heads, d / heads]
-        return nn.Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x.reshape(b, n, d))
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        if not 0 <= self.rate < 1:
+            raise UserError(f"dropout={self.rate}: a rate lies in [0, 1)")
+        if not train or self.rate == 0:
+            return x
+        keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, (x.size,)).reshape(x.shape)
+        return jnp.where(keep, x / (1 - self.rate), jnp.zeros((), x.dtype))
 
 
 def _halves(features: int, what: str) -> int:

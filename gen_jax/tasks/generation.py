@@ -16,9 +16,10 @@ Generate = Callable[..., dict[str, np.ndarray]]
 def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax.sharding.Sharding | None = None):
     """The function generate(state, num, seed=0, labels=None) -> {"x", "label"}.
 
-    x is uint8 [num, h, w, c] for images. Sample i depends on (seed, i) and its label alone: whatever `num` is, the
-    batches have the one size `batch_size`, so that it is even the same to the last bit. labels: int [num]; None takes
-    0, 1, 2, ... in turn where the family is conditional on a label. `sharding` splits each batch over devices.
+    x is uint8 [num, h, w, c] for images, float32 for data that is. Sample i depends on (seed, i) and its label alone:
+    whatever `num` is, the batches have the one size `batch_size`, so that it is even the same to the last bit. labels:
+    int [num]; None takes 0, 1, 2, ... in turn where the family is conditional on a label. `sharding` splits each batch
+    over devices.
 
     The parameters are the averaged ones (EMA) of every player that has them.
     """
@@ -32,8 +33,9 @@ def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax
         if sharding is not None:
             index, cond = jax.lax.with_sharding_constraint((index, cond), sharding)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
-        x = family.sample({**state.params, **state.ema}, state.extra, keys, cond)
-        return to_uint8(x)
+        params = {player: state.ema.get(player, own) for player, own in state.params.items()}
+        x = family.sample(params, state.extra, keys, cond)
+        return to_uint8(x) if info.dtype == "uint8" else x
 
     def generate(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):
         if num < 1:

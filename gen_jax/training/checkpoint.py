@@ -1,4 +1,4 @@
-"""Checkpoints: the whole TrainState, the data's position, and the run's config, by Orbax.
+"""Checkpoints: the whole TrainState (or a part of it), the data's position, and the run's config, by Orbax.
 
     DIR/1000/state, data        written by Orbax, in the background, and committed as one
     DIR/1000/sha256.json        written after the commit: a checkpoint whose files no longer match it is damaged
@@ -17,7 +17,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from gen_jax.errors import UserError
-from gen_jax.types import PyTree, TrainState
+from gen_jax.types import PyTree
 
 log = logging.getLogger("gen_jax")
 DIGEST = "sha256.json"
@@ -56,10 +56,10 @@ class Checkpoints:
         """The steps at which there is a checkpoint, in order."""
         return sorted(c.step for c in self._checkpointer.checkpoints)
 
-    def save(self, step: int, state: TrainState, data: Any, metadata: dict[str, Any]) -> None:
+    def save(self, step: int, state: PyTree, data: Any = None, metadata: dict[str, Any] | None = None) -> None:
         """Copies the state off the devices and returns; the writing goes on in the background.
 
-        data: the grain iterator, whose position is saved. metadata: anything that is JSON.
+        data: the grain iterator, whose position is saved; None: none. metadata: anything that is JSON.
 
         Raises:
           UserError: the disk is full, or the directory cannot be written.
@@ -68,7 +68,7 @@ class Checkpoints:
         try:
             # A checkpoint of this step that is there was found damaged, or is of what was rolled back.
             response = self._checkpointer.save_checkpointables_async(
-                step, {"state": state, "data": data}, custom_metadata=metadata, overwrite=True
+                step, _checkpointables(state, data), custom_metadata=metadata, overwrite=True
             )
         except OSError as error:
             raise UserError(f"cannot write checkpoint {step} in {self.directory}: {error}") from error
@@ -95,7 +95,7 @@ class Checkpoints:
         except BaseException as error:  # raised in the thread that asks for it, by wait()
             self._failure = error
 
-    def restore(self, abstract: TrainState, data: Any = None, step: int | None = None):
+    def restore(self, abstract: PyTree, data: Any = None, step: int | None = None):
         """The newest whole checkpoint (or that of `step`): (step, state, metadata), or None where there is none.
 
         Args:
@@ -111,8 +111,7 @@ class Checkpoints:
         for at in [step] if step is not None else reversed(self.steps):
             try:
                 _verify(self.directory / str(at))
-                wanted = {"state": abstract} | ({"data": data} if data is not None else {})
-                loaded = self._checkpointer.load_checkpointables(at, wanted)
+                loaded = self._checkpointer.load_checkpointables(at, _checkpointables(abstract, data))
                 restored = at, loaded["state"], self._metadata(at)
             except Exception as error:  # whatever is wrong with it, an older one may be whole
                 failures.append(f"{at} ({' '.join(str(error).split())[:200]})")
@@ -159,6 +158,10 @@ SKIP = ocp.PLACEHOLDER
 def abstract_like(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
     """The shapes and dtypes of `state` (arrays or shapes), laid out by `sharding`."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state)
+
+
+def _checkpointables(state: PyTree, data: Any) -> dict[str, Any]:
+    return {"state": state} | ({} if data is None else {"data": data})
 
 
 def _digests(path: Path, pattern: str = "*") -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Training, readable from top to bottom: check, resume, compile, loop."""
 
+import contextlib
 import functools
 import logging
 import shlex
@@ -15,10 +16,11 @@ from gen_jax.errors import UserError
 from gen_jax.tasks.generation import Generate, make_generate
 from gen_jax.training import parallel, writers
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
-from gen_jax.training.setup import Setup, check_config, describe, set_up, steps_per_call
+from gen_jax.training.ema import snapshot_interval
+from gen_jax.training.setup import Setup, check_config, set_up, steps_per_call
 from gen_jax.training.state import count_params, watched
 from gen_jax.training.step import make_train_step, scan_steps
-from gen_jax.training.workdir import claim
+from gen_jax.training.workdir import claim, describe
 from gen_jax.types import Config, DataInfo, Source, TrainState
 
 log = logging.getLogger("gen_jax")
@@ -53,7 +55,12 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setup.shapes))
     claim(workdir, config.to_dict(), needed_bytes=(settings.keep + 1) * state_bytes)
 
-    with Checkpoints(workdir / "checkpoints", settings.keep) as checkpoints:
+    # Snapshots of post-hoc averages: what an average of any other width is made of after training.
+    snapshot_every = snapshot_interval(config.ema.to_dict())
+    with (
+        Checkpoints(workdir / "checkpoints", settings.keep) as checkpoints,
+        Checkpoints(workdir / "snapshots") if snapshot_every else contextlib.nullcontext() as snapshots,
+    ):
         # 2. The state: of the newest whole checkpoint in the folder, or a new one.
         whole = parallel.replicated(mesh)
         restored = checkpoints.restore(abstract_like(setup.shapes, whole), data)
@@ -66,9 +73,9 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
 
         # 3. The step, compiled once for the whole run.
         step_fn = make_train_step(
-            setup.family, setup.optimizers, setup.ema, functools.partial(prepare, flip=settings.flip)
+            setup.family, setup.optimizers, setup.tracks, functools.partial(prepare, flip=settings.flip)
         )
-        per_call = steps_per_call(settings, step)
+        per_call = steps_per_call(settings, step, snapshot_every)
         step_fn = step_fn if per_call == 1 else scan_steps(step_fn)
         split = parallel.split_batch(mesh, per_call)
         key = run_key(config, metadata, whole)
@@ -109,6 +116,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                 # b. Save. The copy is taken now, the writing goes on in the background.
                 if last or step % settings.checkpoint_every == 0:
                     checkpoints.save(step, state, data, metadata)
+                if snapshots and (last or step % snapshot_every == 0):
+                    snapshots.save(step, state.ema)
 
                 # c. Draw.
                 if settings.sample_every and step % settings.sample_every == 0 and not last:
@@ -188,12 +197,15 @@ def facts(config: Config, workdir: Path, mesh, source: Source, setup: Setup, com
     cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     used = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0
     classes = f", {info.num_classes} classes" if info.num_classes else ""
+    by_cudnn = jax.default_backend() == "gpu" and "cudnn$fmha" in compiled.as_text()
+    attention = {"attention": "cuDNN" if by_cudnn else "XLA"} if jax.default_backend() == "gpu" else {}
     return {
         "devices": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
         "data": f"{config.data.name}: {len(source):,} x {list(info.shape)}{classes}",
         "parameters": ", ".join(players),
         "step": f"batch {settings.batch_size}, {writers.quantity(cost.get('flops', 0), 'FLOP')} (XLA's count), "
         f"{writers.quantity(used, 'B')} of memory a device",
+        **attention,
         "training": f"{settings.steps:,} steps, {settings.steps * settings.batch_size / len(source):.0f} epochs",
         "workdir": f"{workdir}: metrics.jsonl, tensorboard/, samples/, checkpoints/ every {settings.checkpoint_every}",
     }

@@ -1,13 +1,18 @@
 """Optimizers by spec: one per player, from optax."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from gen_jax.build import build
-from gen_jax.errors import UserError
+from gen_jax.errors import UserError, unknown
+from gen_jax.types import PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,19 +21,24 @@ class Optimizer:
 
     transform: optax.GradientTransformation
     every: int = 1
+    project: Callable[[PyTree], PyTree] = lambda params: params  # what the new parameters go through after an update
 
 
 def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
-    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k}.
+    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...}.
 
-    `learning_rate` is a number or the spec of an optax schedule; `clip` bounds the gradient's global norm before the
-    optimizer sees it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator).
+    `learning_rate` is a number or the spec of a schedule, one of optax's or `inverse_sqrt`; `clip` bounds the
+    gradient's global norm before the optimizer sees it; `every=k` updates this player in steps k, 2 k, ... only
+    (n_critic = k, seen from the generator); `project` names a function of this module that the parameters go through
+    after each update, None for none.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
     """
     spec = dict(spec)
-    clip, every = spec.pop("clip", None), spec.pop("every", 1)
+    clip, every, project = spec.pop("clip", None), spec.pop("every", 1), spec.pop("project", None)
+    if project is not None and project not in PROJECTIONS:
+        raise unknown("optim project", project, PROJECTIONS)
     if every < 1:
         raise UserError(f"optim every={every}: a player is updated every 1, 2, 3, ... steps")
     rate = spec.get("learning_rate")
@@ -41,11 +51,39 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
         if clip <= 0:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
         transform = optax.chain(optax.clip_by_global_norm(clip), transform)
-    return Optimizer(transform, every)
+    return Optimizer(transform, every, *([PROJECTIONS[project]] if project else []))
+
+
+def unit_weights(params: PyTree) -> PyTree:
+    """Each tensor named "weight" with unit variance for every output, its last axis: forced weight normalization,
+    Karras et al. 2023 (arXiv:2312.02696, sec. 2.3, eq. 66), for networks that normalize these weights themselves."""
+
+    def normalize(path, leaf):
+        if jax.tree_util.keystr(path[-1:], simple=True) != "weight":
+            return leaf
+        axes = tuple(range(leaf.ndim - 1))
+        norm = jnp.linalg.norm(leaf.reshape(-1, leaf.shape[-1]), axis=0) / math.prod(leaf.shape[a] for a in axes) ** 0.5
+        return leaf / (norm + 1e-4)
+
+    return jax.tree_util.tree_map_with_path(normalize, params)
+
+
+PROJECTIONS = {"unit_weights": unit_weights}
+
+
+def inverse_sqrt(reference: float, decay_after: float, warmup: int = 0) -> optax.Schedule:
+    """reference / sqrt(max(step / decay_after, 1)), after a linear warm-up, Karras et al. 2023 (arXiv:2312.02696, eq.
+    67)."""
+
+    def rate(step):
+        warm = jnp.minimum((step + 1) / max(warmup, 1), 1.0)
+        return reference * warm / jnp.sqrt(jnp.maximum(step / decay_after, 1.0))
+
+    return rate
 
 
 def _call(spec: Mapping[str, Any]) -> Any:
-    make = build(optax, spec)
+    make = build(sys.modules[__name__] if spec.get("name") == "inverse_sqrt" else optax, spec)
     try:
         return make()
     except TypeError as error:  # an argument without a default that the spec leaves out

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,9 @@ import jax.numpy as jnp
 import gen_jax
 from gen_jax.build import build
 from gen_jax.errors import UserError, unknown
+from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
+from gen_jax.training.pretrained import Pretrained, find_pretrained
 from gen_jax.training.state import init_state
 from gen_jax.types import Batch, DataInfo, Family, TrainState
 
@@ -36,14 +37,24 @@ class Setup:
 
     family: Family
     optimizers: Mapping[str, Optimizer]
-    ema: Mapping[str, float]  # decay by player
+    tracks: Mapping[str, Track]  # averages of the parameters
     shapes: TrainState  # of jax.ShapeDtypeStruct
     example: Batch  # zeros, one batch of one example
+    pretrained: Mapping[str, Pretrained]  # other runs' models, by the family's field
 
     def init(self, key: jax.Array, sharding: jax.sharding.Sharding) -> TrainState:
         """The state before the first step."""
-        make = functools.partial(init_state, self.family, self.optimizers, self.ema)
-        return jax.jit(make, out_shardings=sharding)(key, self.example)
+        make = functools.partial(init_state, self.family, self.optimizers, self.tracks)
+        return self.attach(jax.jit(make, out_shardings=sharding)(key, self.example), sharding)
+
+    def attach(self, state: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
+        """The state with the parameters of the other runs' models in extra."""
+        if not self.pretrained:
+            return state
+        loaded = {
+            field: run.load(set_up(run.config, run.info).shapes, sharding) for field, run in self.pretrained.items()
+        }
+        return state.replace(extra={**(state.extra or {}), **loaded})
 
 
 def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
@@ -55,6 +66,8 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     spec = dict(config["family"])
     if not info.num_classes and spec.get("conditioning", {}).get("num_classes", 0) is None:
         spec["guidance"] = {}  # the config leaves the classes to the data (None), and there are none to guide to
+    pretrained = find_pretrained(spec, info)
+    spec |= {field: set_up(run.config, run.info).family for field, run in pretrained.items()}
     family = build(gen_jax, spec, shape=info.shape, num_classes=info.num_classes)
     if not hasattr(family, "losses"):
         raise UserError(f"family.name='{config['family']['name']}' is not a family; those are in gen_jax/families")
@@ -64,7 +77,7 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
             raise UserError(f"the model is conditional on {asked} classes, and the data has no labels")
         if asked < info.num_classes:
             raise UserError(f"family.conditioning.num_classes={asked}, and the data has {info.num_classes} classes")
-    players, ema = family.losses, {p: spec["decay"] for p, spec in config["ema"].items()}
+    players = family.losses
     for section in ("optim", "ema"):
         for player in config[section]:
             if player not in players:
@@ -72,13 +85,11 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     missing = [player for player in players if player not in config["optim"]]
     if missing:
         raise UserError(f"config.optim has no optimizer for: {', '.join(missing)}")
-    for player, decay in ema.items():
-        if not 0 <= decay < 1:
-            raise UserError(f"ema.{player}.decay={decay}: a decay lies in [0, 1)")
+    tracks = make_tracks(config["ema"])
     optimizers = {player: make_optimizer(spec) for player, spec in config["optim"].items()}
     example: Batch = {"x": jnp.zeros((1, *info.shape))} | {k: jnp.zeros(1, jnp.int32) for k in family.cond_keys}
-    shapes = jax.eval_shape(functools.partial(init_state, family, optimizers, ema), jax.random.key(0), example)
-    return Setup(family, optimizers, ema, shapes, example)
+    shapes = jax.eval_shape(functools.partial(init_state, family, optimizers, tracks), jax.random.key(0), example)
+    return Setup(family, optimizers, tracks, shapes, example, pretrained)
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -103,18 +114,10 @@ def check_config(config: Mapping[str, Any]) -> None:
             raise UserError(f"{section}.{name}={config[section][name]}: it must be at least 1")
 
 
-def steps_per_call(train: Mapping[str, Any], start: int) -> int:
-    """The largest number up to train.steps_per_call that lets calls end at every interval, from step `start` on."""
-    common = math.gcd(start, *(train[name] for name in ("steps", "log_every", "checkpoint_every", "sample_every")))
+def steps_per_call(train: Mapping[str, Any], start: int, *others: int) -> int:
+    """The largest number up to train.steps_per_call that lets calls end at every interval, from step `start` on.
+
+    others: intervals that are not in config.train; 0: none."""
+    intervals = [train[name] for name in ("steps", "log_every", "checkpoint_every", "sample_every")]
+    common = math.gcd(start, *intervals, *others)
     return max(n for n in range(1, train["steps_per_call"] + 1) if common % n == 0)
-
-
-def describe(config: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:
-    """What a checkpoint says of its run, so that sampling needs neither the config file nor the data. JSON."""
-    data = {"shape": list(info.shape), "class_names": list(info.class_names)}
-    return json.loads(json.dumps({"config": config, "data": data, "rollbacks": 0}))
-
-
-def data_info(metadata: Mapping[str, Any]) -> DataInfo:
-    """The DataInfo that `describe` wrote."""
-    return DataInfo(tuple(metadata["data"]["shape"]), tuple(metadata["data"]["class_names"]))

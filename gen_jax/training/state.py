@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gen_jax.training.ema import Track
 from gen_jax.training.optim import Optimizer
 from gen_jax.types import Batch, Family, PyTree, TrainState
 
@@ -19,7 +20,7 @@ class PlayerState(NamedTuple):
 
 
 def init_state(
-    family: Family, optimizers: Mapping[str, Optimizer], ema: Mapping[str, float], key: jax.Array, batch: Batch
+    family: Family, optimizers: Mapping[str, Optimizer], tracks: Mapping[str, Track], key: jax.Array, batch: Batch
 ) -> TrainState:
     """The state before the first step, for batches shaped like `batch`."""
     params, extra = family.init(key, batch)
@@ -27,7 +28,8 @@ def init_state(
         player: PlayerState(optimizers[player].transform.init(p), jnp.int32(0), jnp.int32(-1))
         for player, p in params.items()
     }
-    averages = {player: jax.tree.map(jnp.copy, params[player]) for player in ema}  # a copy: both are donated
+    # copies, since both are donated
+    averages = {name: jax.tree.map(jnp.copy, params[track.player]) for name, track in tracks.items()}
     return TrainState(step=jnp.int32(0), params=dict(params), ema=averages, opt=opt, extra=extra)
 
 

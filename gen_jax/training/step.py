@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gen_jax.training.ema import Track
 from gen_jax.training.optim import Optimizer
 from gen_jax.training.state import PlayerState
 from gen_jax.types import Batch, Family, LossFn, Metrics, TrainState
@@ -16,15 +17,15 @@ TrainStep = Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Metrics]]
 def make_train_step(
     family: Family,
     optimizers: Mapping[str, Optimizer],
-    ema: Mapping[str, float],
+    tracks: Mapping[str, Track],
     prepare: Callable[[Batch, jax.Array], Batch] = lambda batch, key: batch,
 ) -> TrainStep:
     """The function (state, batch, key) -> (state, metrics) that updates each player of `family` once, in order.
 
     Each loss is differentiated with respect to its own player, and sees the players before it already updated. A
     player with every=k is updated in steps k, 2 k, ... and reports NaN in the others. An update whose loss or gradient
-    is not finite is left out and counted (PlayerState). `ema` gives a decay by player: the average follows
-    ema + (1 - d) (params - ema) at each of its updates, d = min(decay, (1 + step) / (10 + step)). `key` is the run's:
+    is not finite is left out and counted (PlayerState). `tracks` are the averages (ema.py): each follows
+    e + (1 - d) (params - e) at every update of its player. `key` is the run's:
     what is random in a step depends on (key, state.step) alone. `prepare` is run on each batch on the device.
 
     The function is pure and is not compiled; see parallel.py.
@@ -36,9 +37,10 @@ def make_train_step(
         metrics: Metrics = {}
         for i, (player, loss_fn) in enumerate(family.losses.items()):
             optimizer, player_key = optimizers[player], jax.random.fold_in(key, 1 + i)
+            own = {name: track for name, track in tracks.items() if track.player == player}
 
-            def update(state, player=player, loss_fn=loss_fn, transform=optimizer.transform, key=player_key):
-                return _update(player, loss_fn, transform, ema.get(player), state, batch, key)
+            def update(state, player=player, loss_fn=loss_fn, optimizer=optimizer, own=own, key=player_key):
+                return _update(player, loss_fn, optimizer, own, state, batch, key)
 
             if optimizer.every == 1:
                 state, reported = update(state)
@@ -65,8 +67,8 @@ def scan_steps(train_step: TrainStep) -> TrainStep:
 def _update(
     player: str,
     loss_fn: LossFn,
-    transform: optax.GradientTransformation,
-    decay: float | None,
+    optimizer: Optimizer,
+    tracks: Mapping[str, Track],
     state: TrainState,
     batch: Batch,
     key: jax.Array,
@@ -78,8 +80,8 @@ def _update(
         return loss_fn({**state.params, player: own}, state, batch, key)
 
     (loss, (metrics, extra)), grads = jax.value_and_grad(loss_of, has_aux=True)(own)
-    updates, inner = transform.update(grads, opt.inner, own)
-    new = optax.apply_updates(own, updates)
+    updates, inner = optimizer.transform.update(grads, opt.inner, own)
+    new = optimizer.project(optax.apply_updates(own, updates))
 
     # One sum of squares per tensor serves the norm and the check; the order is that of state.watched.
     squares = jnp.stack([jnp.sum(jnp.square(g.astype(jnp.float32))) for g in jax.tree.leaves(grads)])
@@ -96,10 +98,11 @@ def _update(
         opt={**state.opt, player: player_state},
         extra=keep(extra, state.extra),
     )
-    if decay is not None:
-        step = state.step.astype(jnp.float32)
-        rate = jnp.where(ok, 1 - jnp.minimum(decay, (1 + step) / (10 + step)), 0.0)
-        average = jax.tree.map(lambda e, p: e + rate * (p - e), state.ema[player], state.params[player])
-        state = state.replace(ema={**state.ema, player: average})
+    step = state.step.astype(jnp.float32)
+    averages = dict(state.ema)
+    for name, track in tracks.items():
+        rate = jnp.where(ok, 1 - track.decay(step), 0.0)
+        averages[name] = jax.tree.map(lambda e, p, rate=rate: e + rate * (p - e), averages[name], state.params[player])
+    state = state.replace(ema=averages)
     norms = {"grad_norm": jnp.sqrt(squares.sum()), "param_norm": optax.tree.norm(state.params[player])}
     return state, {"loss": loss} | metrics | norms

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gen_jax.errors import UserError
+from gen_jax.types import DataInfo
 
 
 def claim(workdir: Path, config: Mapping[str, Any], needed_bytes: int) -> None:
@@ -76,6 +77,18 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") ->
         elif a != b:
             differences.append(f"{name} is {a} there and {b} here")
     return differences
+
+
+def describe(config: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:
+    """What a checkpoint says of its run, so that sampling needs neither the config file nor the data. JSON."""
+    data = {"shape": list(info.shape), "class_names": list(info.class_names), "dtype": info.dtype}
+    return json.loads(json.dumps({"config": config, "data": data, "rollbacks": 0}))
+
+
+def data_info(metadata: Mapping[str, Any]) -> DataInfo:
+    """The DataInfo that `describe` wrote."""
+    data = metadata["data"]
+    return DataInfo(tuple(data["shape"]), tuple(data["class_names"]), data["dtype"])
 
 
 def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:

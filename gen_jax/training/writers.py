@@ -83,10 +83,13 @@ def read_metrics(workdir: Path) -> dict[str, np.ndarray]:
 
 
 def make_grid(x: np.ndarray, columns: int, cell: int = 48, gap: int = 2) -> np.ndarray:
-    """Images uint8 [n, h, w, c] row by row in one picture uint8 [H, W, 3].
+    """Images uint8 [n, h, w, c] row by row in one picture uint8 [H, W, 3]; of float32 latents the first channels.
 
     Small images are enlarged by a whole number, without smoothing, to about `cell` pixels, so that they can be seen."""
     n, h, w, c = x.shape
+    if x.dtype != np.uint8:  # three standard deviations to either side
+        x = np.clip(127.5 + 42.5 * x / max(float(x.std()), 1e-6), 0, 255).astype(np.uint8)
+        x, c = (x[..., :3], 3) if c >= 3 else (x[..., :1], 1)
     scale = max(1, round(cell / max(h, w)))
     x = np.repeat(np.repeat(x, scale, axis=1), scale, axis=2)
     x = np.repeat(x, 3, axis=3) if c == 1 else x[..., :3]

@@ -14,6 +14,7 @@ from gen_jax.build import build
 from gen_jax.errors import UserError
 from gen_jax.families.vae import kl_to_standard_normal
 from gen_jax.training import parallel
+from gen_jax.training.ema import make_tracks
 from gen_jax.training.optim import make_optimizer
 from gen_jax.training.state import init_state
 from gen_jax.training.step import make_train_step
@@ -42,6 +43,17 @@ GAN = {
     "loss": {"name": "losses.non_saturating"},
     "latent": 4,
 }
+CONDITIONING = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES}
+CONSISTENCY = {
+    "name": "families.Consistency",
+    "network": MLP,
+    "total_steps": 4,
+    "first": 4,
+    "last": 8,
+    "steps": 2,
+}
+MEANFLOW = {"name": "families.MeanFlow", "network": MLP, "instant": 0.3, "power": 0.5}
+NEED_LABELS = ("diffusion_guided", "meanflow_guided", "consistency_distilled")
 TABLE = {
     "gan": GAN,
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
@@ -77,6 +89,66 @@ TABLE = {
         "parameterization": {"name": "diffusion.x0"},
         "time": {"name": "diffusion.stratified"},
     },
+    "diffusion_edm": {
+        **DIFFUSION,
+        "network": MLP,
+        "schedule": {"name": "diffusion.EDM"},
+        "parameterization": {"name": "diffusion.edm"},
+        "inputs": {"name": "diffusion.edm_inputs"},
+        "time": {"name": "diffusion.log_normal"},
+        "grid": {"name": "diffusion.karras_grid"},
+        "sampler": {"name": "diffusion.EDMStochastic", "gamma": 0.2},
+        "augment": {"name": "diffusion.GeometricAugment", "p": 0.5},
+        "uncertainty": {"name": "nn.Uncertainty"},
+        "start": 5.0,
+        "end": 0.002,
+        "denoise_last": True,
+    },
+    "diffusion_chain_self_conditioned": {
+        **DIFFUSION,
+        "network": {**DIFFUSION["network"], "channels_per_value": 2},
+        "schedule": {"name": "diffusion.DiscreteCosine", "steps": 20},
+        "parameterization": {"name": "diffusion.eps"},
+        "inputs": {"name": "diffusion.step_input", "steps": 20},
+        "time": {"name": "diffusion.discrete", "steps": 20},
+        "grid": {"name": "diffusion.discrete_grid", "train_steps": 20},
+        "sampler": {"name": "diffusion.Ancestral"},
+        "chain": 20,
+        "vlb_weight": 0.1,
+        "self_condition": 0.5,
+        "clip": 1.0,
+    },
+    "diffusion_coupled": {
+        **DIFFUSION,
+        "network": MLP,
+        "schedule": {"name": "diffusion.RectifiedFlow"},
+        "parameterization": {"name": "diffusion.flow"},
+        "coupling": {"name": "diffusion.optimal_transport"},
+        "sampler": {"name": "diffusion.UniPC"},
+    },
+    "consistency": CONSISTENCY,
+    "consistency_distilled": {
+        **CONSISTENCY,
+        "teacher": {
+            **DIFFUSION,
+            "network": MLP,
+            "conditioning": CONDITIONING,
+            "schedule": {"name": "diffusion.EDM"},
+            "parameterization": {"name": "diffusion.edm"},
+            "inputs": {"name": "diffusion.edm_inputs"},
+            "start": 80.0,
+            "end": 0.002,
+        },
+    },
+    "meanflow": MEANFLOW,
+    "meanflow_guided": {**MEANFLOW, "omega": 0.5, "kappa": 0.5, "cond_drop": 0.2, "steps": 2},
+    "vdm": {
+        "name": "families.VDM",
+        "network": {"name": "nn.FourierInputs", "network": DIFFUSION["network"], "exponents": (1, 2)},
+        "noise": {"name": "nn.MonotoneNoise", "hidden": 8},
+        "sampler": {"name": "diffusion.Ancestral"},
+        "steps": 3,
+    },
     "diffusion_guided": {
         **DIFFUSION,
         "guidance": {"cfg": {"name": "diffusion.classifier_free", "scale": 2.0}},
@@ -103,17 +175,17 @@ def a_batch(n=16, seed=0):
 def a_state(name, conditional=True):
     family = make(name, conditional)
     optimizers = {player: make_optimizer(ADAM) for player in family.losses}
-    ema = dict.fromkeys(family.losses, 0.9)
+    tracks = make_tracks({player: {"decay": 0.9} for player in family.losses})
     batch = {k: v for k, v in a_batch().items() if k != "label" or family.cond_keys}
 
     @jax.jit
     def init():
-        state = init_state(family, optimizers, ema, jax.random.key(0), batch)
+        state = init_state(family, optimizers, tracks, jax.random.key(0), batch)
         # Some networks start at zero output or zero gates: moved off, so that every path carries something.
-        moved = jax.tree.map(lambda p: p + 0.05 * jnp.sin(1.7 * jnp.arange(p.size)).reshape(p.shape), state.params)
+        moved = jax.tree.map(lambda p: p + 0.05 * jnp.sin(1 + 1.7 * jnp.arange(p.size)).reshape(p.shape), state.params)
         return state.replace(params=moved)
 
-    return init(), optimizers, ema
+    return init(), optimizers, tracks
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -136,11 +208,11 @@ def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
-    state, optimizers, ema = a_state(name)
+    state, optimizers, tracks = a_state(name)
     for player in family.losses:
         frozen = {p: o if p == player else make_optimizer({"name": "set_to_zero"}) for p, o in optimizers.items()}
-        own = init_state(family, frozen, ema, jax.random.key(0), batch).replace(params=state.params)
-        new, _ = jax.jit(make_train_step(family, frozen, ema))(own, batch, jax.random.key(1))
+        own = init_state(family, frozen, tracks, jax.random.key(0), batch).replace(params=state.params)
+        new, _ = jax.jit(make_train_step(family, frozen, tracks))(own, batch, jax.random.key(1))
         for other in family.losses:
             same = jax.tree.all(jax.tree.map(jnp.array_equal, new.params[other], state.params[other]))
             assert same == (other != player)
@@ -149,9 +221,9 @@ def test_a_step_changes_each_player_by_its_own_loss_only(name):
 @pytest.mark.parametrize("name", TABLE)
 def test_one_compilation_and_equal_updates_on_one_and_eight_devices(name):
     family = make(name)
-    state, optimizers, ema = a_state(name)
+    state, optimizers, tracks = a_state(name)
     chex.clear_trace_counter()
-    step = make_train_step(family, optimizers, ema)
+    step = make_train_step(family, optimizers, tracks)
     results = []
     for devices in (1, 8):
         mesh = parallel.make_mesh(devices)
@@ -187,13 +259,13 @@ def test_a_sample_depends_on_its_own_key_and_label_alone(name):
     assert float(jnp.abs(whole - other).max()) > 1e-4, "the label is not seen"
 
 
-@pytest.mark.parametrize("name", [n for n in TABLE if n != "diffusion_guided"])
+@pytest.mark.parametrize("name", [n for n in TABLE if n not in NEED_LABELS])
 def test_unconditional_families_take_no_label(name):
     family = make(name, conditional=False)
     assert family.cond_keys == ()
     batch = {k: v for k, v in a_batch().items() if k != "label"}
-    state, optimizers, ema = a_state(name, conditional=False)
-    new, metrics = jax.jit(make_train_step(family, optimizers, ema))(state, batch, jax.random.key(1))
+    state, optimizers, tracks = a_state(name, conditional=False)
+    new, metrics = jax.jit(make_train_step(family, optimizers, tracks))(state, batch, jax.random.key(1))
     chex.assert_tree_all_finite((new.params, metrics))
     keys = jax.random.split(jax.random.key(0), 2)
     chex.assert_shape(jax.jit(family.sample)(new.params, new.extra, keys, {}), (2, *SHAPE))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.layers import FiLM, Modulation, SelfAttention, sincos_2d, sinusoidal, upsample, xavier_uniform
+from gen_jax.nn.layers import Dropout, FiLM, Modulation, sincos_2d, sinusoidal, upsample, xavier_uniform
 
 
 def normal(shape):
@@ -55,23 +55,25 @@ def test_modulation_splits_and_broadcasts():
     assert [p.shape for p in without] == [(1, 1, 4)] * 3
 
 
-def test_attention_is_blind_to_the_order_of_tokens():
-    x = normal((2, 6, 8))
-    attention = SelfAttention(heads=2)
-    variables = attention.init(jax.random.key(1), x)
-    order = jnp.array([3, 1, 0, 5, 4, 2])
-    out = attention.apply(variables, x)
-    chex.assert_trees_all_close(attention.apply(variables, x[:, order]), out[:, order], atol=1e-5)
+def test_dropout_keeps_the_mean_and_drops_at_its_rate():
+    x = jnp.ones((4, 50, 50))
+    out, again, other = (
+        np.asarray(Dropout(0.3).apply({}, x, True, rngs={"dropout": jax.random.key(seed)})) for seed in (1, 1, 2)
+    )
+    np.testing.assert_allclose(np.unique(out), [0, 1 / 0.7], rtol=1e-6)
+    assert abs((out == 0).mean() - 0.3) < 5 * np.sqrt(0.3 * 0.7 / x.size)
+    np.testing.assert_array_equal(out, again)
+    # Another key drops other values, independently.
+    assert abs(((out == 0) & (other == 0)).mean() - 0.09) < 5 * np.sqrt(0.09 * 0.91 / x.size)
 
 
-def test_attention_to_equal_tokens_is_the_projection_of_one():
-    # With equal keys the weights are uniform, so the output is out(v) for every token, whatever the heads.
-    x = jnp.broadcast_to(normal((8,)), (1, 5, 8))
-    attention = SelfAttention(heads=4)
-    variables = attention.init(jax.random.key(1), x)
-    p = variables["params"]
-    value = x @ p["qkv"]["kernel"][:, 16:]
-    chex.assert_trees_all_close(attention.apply(variables, x), value @ p["out"]["kernel"], atol=1e-5)
+def test_dropout_draws_nothing_where_it_does_nothing():
+    x = normal((2, 3)).astype(jnp.bfloat16)
+    assert Dropout(0.0).apply({}, x, True) is x  # without a key
+    assert Dropout(0.5).apply({}, x, False) is x
+    chex.assert_type(Dropout(0.5).apply({}, x, True, rngs={"dropout": jax.random.key(0)}), jnp.bfloat16)
+    with pytest.raises(UserError, match=r"dropout=1.0: a rate lies in \[0, 1\)"):
+        Dropout(1.0).apply({}, x, True)
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (3, 3, 8, 16)])

@@ -1,5 +1,7 @@
 """What every network promises, in one table."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,12 +12,21 @@ from gen_jax.errors import UserError
 from gen_jax.nn.autoencoder import ConvDecoder, ConvEncoder
 from gen_jax.nn.conditioning import Conditioned, Conditioning, Context
 from gen_jax.nn.dit import DiT
+from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
+from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.unet import UNet
+from gen_jax.nn.uvit import UViT
 
 IMAGE = (8, 8, 1)
 DIT = {"width": 16, "depth": 1, "heads": 2, "patch": 2}
-UNET = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "groups": 4}
+MODERN = DIT | {"qk_norm": True, "norm": "rms", "mlp": "swiglu", "rope": True, "scan": True, "depth": 2}
+LEVELS = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (4,)}
+UNET = LEVELS | {"groups": 4}
+ADM = UNET | {"head_width": 4, "scale_shift": True, "resblock_updown": True}
+NCSN = LEVELS | {"taps": (1, 3, 3, 1), "encoder": "residual", "decoder": "skip"}
+EDM2 = LEVELS | {"head_width": 4}
+UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -26,8 +37,17 @@ NETWORKS = {
     "conv decoder": (ConvDecoder, {"widths": (8, 8), "shape": (7, 10, 3), "channels_per_value": 2}, (6,), (7, 10, 6)),
     "dit": (DiT, DIT, IMAGE, IMAGE),
     "dit, two values": (DiT, DIT | {"channels_per_value": 2, "remat": True}, (4, 6, 3), (4, 6, 6)),
+    "dit, modern": (DiT, MODERN, IMAGE, IMAGE),
     "unet": (UNet, UNET | {"channels_per_value": 2, "heads": 2}, (4, 6, 3), (4, 6, 6)),
+    "unet, adm": (UNet, ADM, IMAGE, IMAGE),
+    "unet, no resampling convolutions": (UNet, UNET | {"conv_resample": False, "attention": ()}, (4, 6, 3), (4, 6, 3)),
+    "ddpm++": (NCSNpp, LEVELS | {"scale_shift": True}, IMAGE, IMAGE),
+    "ncsn++": (NCSNpp, NCSN | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
+    "ncsn++, skips": (NCSNpp, NCSN | {"encoder": "skip", "attention": ()}, (4, 6, 3), (4, 6, 3)),
+    "edm2": (EDM2UNet, EDM2 | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
+    "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
 }
+DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
 table = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -52,10 +72,16 @@ def normal(shape):
     return jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
 
 
+@functools.cache
+def compiled(name):
+    """`make(name)` with its function compiled, for the tests that share it."""
+    network, *rest = make(name)
+    return jax.jit(network.apply), *rest
+
+
 @table
 def test_output_and_context(name):
-    network, variables, x, cond, out = make(name)
-    apply = jax.jit(network.apply)
+    apply, variables, x, cond, out = compiled(name)
     y = apply(variables, x, cond)
     chex.assert_shape(y, (3, *out))
     chex.assert_type(y, jnp.float32)
@@ -68,19 +94,21 @@ def test_output_and_context(name):
     assert not np.allclose(others[1], y[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", "dit", "unet"])
+@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *DENOISERS])
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
     y = jax.jit(network.apply)(variables, x, cond)
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     chex.assert_type(y, jnp.float32)
-    reference, *_ = make(name)
-    expected = jax.jit(reference.apply)(variables, x, cond)
+    expected = compiled(name)[0](variables, x, cond)
     difference = np.abs(y - expected).max() / np.abs(expected).max()
     assert 0 < difference < 0.1
 
 
-@table
+SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit"]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in SPATIAL])  # the others: next test
 def test_unconditional(name):
     network, variables, x, cond, out = make(name, num_classes=0)
     y = jax.jit(network.apply)(variables, x, cond)
@@ -88,8 +116,8 @@ def test_unconditional(name):
     chex.assert_tree_all_finite(y)
 
 
-@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "dit", "unet"])
-def test_spatial_context_matters(name):
+@pytest.mark.parametrize("name", SPATIAL)
+def test_spatial_context_matters_without_another(name):
     cls, arguments, shape, out = NETWORKS[name]
     network, x = cls(**arguments), jnp.ones((2, *shape))
     spatial = normal((2, *shape[:-1], 2))
@@ -97,35 +125,8 @@ def test_spatial_context_matters(name):
     apply = jax.jit(network.apply)
     y = apply(variables, x, Context(spatial=spatial))
     chex.assert_shape(y, (2, *out))
+    chex.assert_tree_all_finite(y)
     assert not np.allclose(y, apply(variables, x, Context(spatial=spatial + 1)), atol=1e-4)
-
-
-SMALL_UNET = UNET | {"multipliers": (1,), "attention": ()}
-
-
-@pytest.mark.parametrize(("cls", "arguments"), [(DiT, DIT), (UNet, SMALL_UNET)], ids=["dit", "unet"])
-def test_remat_and_dropout(cls, arguments):
-    x, context = normal((2, *IMAGE)), Context(vector=jnp.ones((2, 16)))
-    plain, remat = cls(**arguments, dropout=0.5), cls(**arguments, dropout=0.5, remat=True)
-    variables = some_variables(plain, x, context)
-    chex.assert_trees_all_equal_shapes(variables, jax.eval_shape(remat.init, jax.random.key(1), x, context))
-
-    # rbg: XLA's CPU compiler takes a minute for threefry's dropout masks at these tiny widths.
-    keys = [jax.random.key(seed, impl="rbg") for seed in (0, 1)]
-
-    def losses_and_gradients(network):
-        def loss(v, key):
-            return jnp.mean(network.apply(v, x, context, True, rngs={"dropout": key}) ** 2)
-
-        step = jax.jit(jax.value_and_grad(loss))
-        return [step(variables, key) for key in keys]
-
-    (loss0, _), (loss1, _) = trained = losses_and_gradients(plain)
-    assert loss0 != loss1
-    chex.assert_trees_all_close(trained, losses_and_gradients(remat), rtol=1e-3, atol=1e-5)
-
-    evaluate = jax.jit(lambda key: plain.apply(variables, x, context, rngs={"dropout": key}))
-    chex.assert_trees_all_equal(evaluate(keys[0]), evaluate(keys[1]))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,21 @@ def test_remat_and_dropout(cls, arguments):
         (DiT(**DIT), (1, 64), r"DiT takes images \[b, h, w, c\], got an array of shape \[1, 64\]"),
         (UNet(**UNET), (1, 7, 8, 1), "multiples of 2, and the images are 7x8; sizes that work: 8x8"),
         (UNet(**UNET | {"groups": 3}), (1, 8, 8, 1), "groups=3 must divide"),
+        (UNet(**ADM | {"head_width": 3}), (1, 8, 8, 1), "head_width=3 must divide the 16 channels"),
         (UNet(**UNET), (1, 64), "UNet takes images"),
+        (DiT(**DIT | {"norm": "batch"}), (1, 8, 8, 1), "unknown DiT norm 'batch': Known: layer, rms"),
+        (DiT(**DIT | {"tokens": "cross"}), (1, 8, 8, 1), "tokens='cross' reads tokens, and the context has none"),
+        (DiT(**DIT | {"heads": 8, "rope": True}), (1, 8, 8, 1), "multiple of 4, got 2"),
+        (DiT(**DIT | {"attention_impl": "cudnn"}), (1, 8, 8, 1), "attention_impl='cudnn' needs an NVIDIA GPU"),
+        (DiT(**DIT | {"dropout": 1.0}), (1, 8, 8, 1), "a rate lies in"),
+        (NCSNpp(**NCSN | {"multipliers": (1, 2, 2)}), (1, 6, 8, 1), "NCSNpp: with 3 levels, .* multiples of 4"),
+        (NCSNpp(**NCSN | {"encoder": "input"}), (1, 8, 8, 1), "unknown NCSNpp encoder 'input'"),
+        (NCSNpp(**NCSN | {"width": 3}), (1, 8, 8, 1), "cannot group 3 channels"),
+        (NCSNpp(**NCSN | {"taps": (1, 2, 1)}), (1, 8, 8, 1), "even number of taps"),
+        (EDM2UNet(**EDM2), (1, 7, 8, 1), "EDM2UNet: with 2 levels, .* sizes that work: 8x8"),
+        (EDM2UNet(**EDM2 | {"head_width": 5}), (1, 8, 8, 1), "head_width=5 must divide the 16 channels"),
+        (UViT(**UVIT | {"depth": 3}), (1, 8, 8, 1), "depth=3 counts the blocks down and up and must be even"),
+        (UViT(**UVIT | {"patch": 3}), (1, 8, 8, 1), "UViT: patch=3 does not divide"),
         (ConvEncoder(outputs=2), (1, 64), "ConvEncoder takes images"),
         (ConvDecoder(shape=(64,)), (1, 6), "ConvDecoder draws images"),
         (MLP(), (1, 64), "either outputs or shape"),
@@ -152,7 +167,11 @@ def test_errors(network, x, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("network", [MLP(outputs=1), ConvEncoder(outputs=1), DiT(**DIT), UNet(**UNET)])
+@pytest.mark.parametrize(
+    "network",
+    [MLP(outputs=1), ConvEncoder(outputs=1), DiT(**DIT), UNet(**UNET), NCSNpp(**NCSN), EDM2UNet(**EDM2)],
+    ids=lambda network: type(network).__name__,
+)
 def test_a_context_that_would_be_ignored_is_refused(network):
     with pytest.raises(UserError, match="reads vector, spatial of its context and cannot use: tokens"):
         jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *IMAGE)), Context(tokens=jnp.zeros((1, 2, 3))))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.training.optim import make_optimizer
+from gen_jax.training.ema import make_tracks
+from gen_jax.training.optim import inverse_sqrt, make_optimizer
 from gen_jax.training.state import init_state, watched
 from gen_jax.training.step import make_train_step, scan_steps
 
@@ -43,7 +44,7 @@ class Duel:
 def setup(every=1, ema=0.0, poison=lambda batch: 0.0, optimizer=SGD):
     family = Duel(poison)
     optimizers = {"disc": make_optimizer(optimizer), "gen": make_optimizer(SGD | {"every": every})}
-    averages = {"gen": ema} if ema else {}
+    averages = make_tracks({"gen": {"decay": ema}} if ema else {})
     state = init_state(family, optimizers, averages, jax.random.key(0), {"x": jnp.zeros((1, 1))})
     return state, jax.jit(make_train_step(family, optimizers, averages))
 
@@ -120,7 +121,8 @@ def test_several_steps_in_one_call_equal_the_steps_one_by_one():
     one_by_one, rows = run(state, step, 6)
     family = Duel()
     optimizers = {"disc": make_optimizer(SGD), "gen": make_optimizer(SGD | {"every": 2})}
-    call = jax.jit(scan_steps(make_train_step(family, optimizers, {"gen": 0.9})))
+    tracks = make_tracks({"gen": {"decay": 0.9}})
+    call = jax.jit(scan_steps(make_train_step(family, optimizers, tracks)))
     at_once = state
     for _ in range(2):
         at_once, metrics = call(at_once, {"x": jnp.zeros((3, 1, 1))}, jax.random.key(0))
@@ -160,3 +162,24 @@ def test_mistakes_in_an_optimizer(spec, words):
     with pytest.raises(UserError) as error:
         make_optimizer(spec)
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_forced_normalization_gives_every_output_unit_variance():
+    """Leaves named weight only; the others go through as they are. The optimizer applies it after its update."""
+    weight = jax.random.normal(jax.random.key(0), (3, 3, 5, 7)) * 4 + 1
+    params = {"conv": {"weight": weight}, "gain": jnp.float32(3.0)}
+    new = make_optimizer(SGD | {"project": "unit_weights"}).project(params)
+    rms = jnp.sqrt(jnp.square(new["conv"]["weight"]).mean((0, 1, 2)))
+    np.testing.assert_allclose(rms, 1, rtol=1e-3)
+    np.testing.assert_allclose(
+        new["conv"]["weight"] * (weight / new["conv"]["weight"]).mean((0, 1, 2)), weight, rtol=1e-4
+    )
+    assert new["gain"] == 3.0
+    with pytest.raises(UserError, match="unknown optim project 'unit'"):
+        make_optimizer(SGD | {"project": "unit"})
+
+
+def test_inverse_square_root_rate():
+    """reference / sqrt(max(step / decay_after, 1)) after a linear warm-up: at 4 times decay_after, half of it."""
+    rate = inverse_sqrt(reference=0.1, decay_after=100, warmup=10)
+    np.testing.assert_allclose([rate(4), rate(50), rate(400)], [0.05, 0.1, 0.05], rtol=1e-6)

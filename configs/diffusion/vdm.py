@@ -1,0 +1,82 @@
+"""Variational diffusion model: a learned noise schedule, trained on the likelihood's bound itself.
+
+Kingma et al. 2021, Variational Diffusion Models (arXiv:2107.00630).
+
+    python -m gen_jax.main --config=configs/diffusion/vdm.py --workdir=runs/vdm
+
+Measured on digits: not yet.
+The variant cifar10 (2.65 bits/dim in the paper, without augmentation) was built, not trained.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("digits", "cifar10", "imagenet64")
+
+
+def get_config(variant: str = "digits") -> ConfigDict:
+    """The config of a variant: digits, cifar10 or imagenet64."""
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
+    config = ConfigDict(
+        dict(
+            seed=0,
+            family=dict(
+                name="families.VDM",
+                network=dict(
+                    name="nn.FourierInputs",
+                    network=dict(name="nn.DiT", width=128, depth=4, heads=4, patch=2),
+                    exponents=(2, 3),  # digits have 17 levels
+                ),
+                conditioning=dict(name="nn.Conditioning", width=128, num_classes=0),
+                noise=dict(name="nn.MonotoneNoise", hidden=64),
+                time=dict(name="diffusion.stratified"),
+                sampler=dict(name="diffusion.Ancestral"),
+                low=-13.3,
+                high=5.0,
+                steps=200,
+            ),
+            data=dict(name="digits"),
+            optim=dict(
+                model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1),
+                schedule=dict(name="adam", learning_rate=1e-3, clip=1.0, every=2),
+            ),
+            ema=dict(model=dict(decay=0.98), schedule=dict(decay=0.98)),
+            train=dict(
+                steps=800,
+                batch_size=128,
+                steps_per_call=10,
+                log_every=50,
+                checkpoint_every=400,
+                keep=3,
+                sample_every=400,
+                flip=False,
+                max_skipped=10,
+            ),
+            parallel=dict(data=-1),
+            sample=dict(num=100, batch_size=100, seed=0),
+            evals=dict(),
+        )
+    )
+    if variant != "digits":  # the paper's: app. B.1
+        config.family.network = dict(
+            name="nn.FourierInputs",
+            network=dict(name="nn.UNet", width=128, multipliers=(1,), blocks=32, attention=(), groups=32, dropout=0.1),
+            exponents=(6, 7),
+        )
+        config.family.conditioning.update(width=512, noise_features=128)
+        config.family.noise.hidden = 1024
+        config.family.steps = 1000
+        adam = dict(name="adamw", learning_rate=2e-4, b2=0.99, weight_decay=0.01, clip=None, every=1)
+        config.optim = dict(model=adam, schedule=dict(adam))
+        config.ema.update(model=dict(decay=0.9999), schedule=dict(decay=0.9999))
+        config.train.update(
+            steps=10_000_000, batch_size=128, log_every=100, checkpoint_every=20_000, sample_every=20_000
+        )
+    if variant == "cifar10":
+        config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
+    if variant == "imagenet64":
+        config.data = dict(name="tfds", dataset="downsampled_imagenet/64x64")
+        config.family.network.network.update(width=256, blocks=64, dropout=0.0)
+        config.family.conditioning.update(width=1024, noise_features=256)
+        config.train.update(steps=2_000_000, batch_size=512)
+    return config

@@ -1,0 +1,128 @@
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from gen_jax.diffusion.guidance import classifier_free
+from gen_jax.diffusion.parameterization import eps
+from gen_jax.diffusion.samplers import Euler
+from gen_jax.diffusion.schedule import Cosine, log_snr
+from gen_jax.errors import UserError
+from gen_jax.evals.bits_per_dim import bits_per_dim
+from gen_jax.families.diffusion import Diffusion
+from gen_jax.families.vdm import VDM
+from gen_jax.nn.conditioning import Conditioning, Context
+from gen_jax.nn.noise_schedule import MonotoneNoise
+
+MEAN, STD = 0.1, 0.2  # in [-1, 1]; of grey values 140 and 25.5
+
+
+class Exact(nn.Module):
+    """The eps of N(MEAN, STD^2) times a parameter that is 1, from t, or -log_snr in [0, 1], which it sees as noise."""
+
+    log_snr: bool = False
+
+    @nn.compact
+    def __call__(self, x, context, train=False):
+        noise = context.vector[:, 0, None, None, None]
+        if self.log_snr:
+            snr = jnp.exp(13.3 - 18.3 * noise)
+            alpha, sigma = jnp.sqrt(snr / (1 + snr)), jnp.sqrt(1 / (1 + snr))
+        else:
+            alpha, sigma = Cosine()(noise)
+        factor = self.param("factor", nn.initializers.ones, ())
+        return factor * sigma * (x - alpha * MEAN) / ((alpha * STD) ** 2 + sigma**2)
+
+
+class Plain(nn.Module):
+    """The noise itself; `keys` as the library's own."""
+
+    num_classes: int = 0
+
+    @property
+    def keys(self):
+        return ("label",) if self.num_classes else ()
+
+    @nn.compact
+    def __call__(self, cond):
+        return Context(vector=cond["noise"][:, None])
+
+
+SHAPE = (2, 2, 1)
+FAMILY = Diffusion(Exact(), Plain(), Cosine(), eps, Euler(), SHAPE, start=0.98)
+
+
+def grey(n, seed=0):
+    """Images of grey values round(127.5 (1 + N(MEAN, STD^2))), far from 0 and 255."""
+    x = 127.5 * (1 + MEAN + STD * np.random.default_rng(seed).standard_normal((n, *SHAPE)))
+    return np.round(x).astype(np.uint8)
+
+
+def entropy():
+    """Of the grey values: that of the normal in units of levels, which are fine beside its width."""
+    return 0.5 * np.log2(2 * np.pi * np.e * (127.5 * STD) ** 2)
+
+
+def bound(low, high):
+    """The variational bound of the normal model from log snr low to high, whose x_end is too sharp for its smooth
+    density, by terms: the divergence from the prior, I-MMSE's integral, and what x_end leaves open of the level."""
+    prior = 0.5 * np.exp(low) * (STD**2 + MEAN**2)
+    diffusion = 0.5 * np.log((1 + STD**2 * np.exp(high)) / (1 + STD**2 * np.exp(low)))
+    u = np.linspace(-8, 8, 4001)
+    others = np.exp(-0.5 * np.square(u[:, None] + np.arange(-20, 21) / 127.5 * np.exp(high / 2))).sum(1)
+    reconstruction = np.trapezoid(stats.norm.pdf(u) * (np.log(others) + 0.5 * u**2), u)
+    return np.array([prior, diffusion, reconstruction]) / np.log(2)
+
+
+def parameters(family):
+    return family.init(jax.random.key(0), {"x": jnp.zeros((2, *SHAPE)), "label": jnp.zeros(2, int)})[0]
+
+
+@pytest.mark.parametrize("family", [FAMILY, VDM(Exact(log_snr=True), Plain(), SHAPE, Euler(), MonotoneNoise(8))])
+def test_the_exact_model_needs_the_entropy_and_its_bound_what_it_says(family):
+    n = 1000
+    figures = bits_per_dim(family, parameters(family), grey(n), steps=30, draws=32, batch_size=500)
+    parts = [figures[f"bits_per_dim_elbo/{name}"] for name in ("prior", "diffusion", "reconstruction")]
+    assert sum(parts) == pytest.approx(figures["bits_per_dim_elbo"])
+    low = -5.0 if isinstance(family, VDM) else float(log_snr(Cosine(), jnp.float32(0.98)))
+    for name, expected in (("ode", entropy()), ("elbo", bound(low, 13.3).sum())):
+        value, error = figures[f"bits_per_dim_{name}"], figures[f"bits_per_dim_{name}/error"]
+        assert error < 0.05
+        assert abs(value - expected) < 4 * error + 0.01
+    np.testing.assert_allclose(parts, bound(low, 13.3), atol=4 * error + 0.01)
+    assert figures["bits_per_dim_ode/evaluations"] == 120
+    assert figures["bits_per_dim_elbo/evaluations"] == 32
+
+
+def test_figures_depend_neither_on_batches_nor_on_guidance_and_clipping():
+    params, x = parameters(FAMILY), grey(7)
+    whole = bits_per_dim(FAMILY, params, x, steps=4, draws=2)
+    assert bits_per_dim(FAMILY, params, x, steps=4, draws=2, batch_size=3) == pytest.approx(whole, rel=1e-3)
+    guided = dataclasses.replace(
+        FAMILY, conditioning=Plain(num_classes=2), guidance={"cfg": classifier_free}, clip=0.1, cond_drop=0.1
+    )
+    labelled = bits_per_dim(guided, params, x, {"label": np.zeros(7, int)}, steps=4, draws=2)
+    assert labelled == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_worse_model_needs_more():
+    params = parameters(FAMILY)
+    worse = jax.tree.map(lambda p: 0.7 * p, params)
+    good, bad = (bits_per_dim(FAMILY, p, grey(200), steps=20, draws=8) for p in (params, worse))
+    assert bad["bits_per_dim_elbo"] > good["bits_per_dim_elbo"] + 0.1
+    assert bad["bits_per_dim_ode"] > good["bits_per_dim_ode"] + 0.1
+
+
+def test_what_cannot_be_measured_is_refused():
+    params = parameters(FAMILY)
+    with pytest.raises(UserError, match="float64"):
+        bits_per_dim(FAMILY, params, grey(3) / 255)
+    with pytest.raises(UserError, match=r"\[3, 2, 1, 1\]"):
+        bits_per_dim(FAMILY, params, grey(3)[:, :, :1])
+    conditional = dataclasses.replace(FAMILY, conditioning=Conditioning(width=4, num_classes=2))
+    with pytest.raises(UserError, match="'label'"):
+        bits_per_dim(conditional, params, grey(3), {"label": np.zeros(2, int)})
