@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import UserError, unknown
-from gen_jax.nn.layers import sinusoidal
+from gen_jax.nn.layers import sinusoidal, xavier_uniform
 from gen_jax.types import Cond, PyTree
 
 _SMALL = nn.initializers.normal(0.02)
@@ -81,12 +81,14 @@ class Conditioning(nn.Module):
                 raise unknown(f"Conditioning {name}", value, known)
         features = self.noise_features or self.width
         first = self.mix == "mlp" and "noise" in cond
+        size = features if first else self.width
+        # Beside the noise's features, which are of magnitude one, a small label would be learned late.
+        init = nn.initializers.normal(1.0) if first else _SMALL
         others = []
         if self.num_classes:
-            others.append(self._label(cond, features if first else self.width))
+            others.append(self._label(cond, size, init))
         if "augment" in cond:
-            size = features if first else self.width
-            dense = nn.Dense(size, use_bias=False, dtype=self.dtype, kernel_init=_SMALL, name="augment")
+            dense = nn.Dense(size, use_bias=False, dtype=self.dtype, kernel_init=init, name="augment")
             others.append(dense(cond["augment"]))
         parts = [] if first else others
         if "noise" in cond:
@@ -99,11 +101,11 @@ class Conditioning(nn.Module):
             spatial=jnp.concatenate(spatial, axis=-1) if spatial else None,
         )
 
-    def _label(self, cond: Cond, width: int) -> jax.Array:
+    def _label(self, cond: Cond, width: int, init: nn.initializers.Initializer) -> jax.Array:
         if "label" not in cond:
             raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
         # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
-        embed = nn.Embed(self.num_classes + 1, width, dtype=self.dtype, embedding_init=_SMALL, name="label")
+        embed = nn.Embed(self.num_classes + 1, width, dtype=self.dtype, embedding_init=init, name="label")
         return embed(jnp.maximum(cond["label"], -1) + 1)  # [b, width]
 
     def _embed(self, level: jax.Array, features: int, added: list[jax.Array], name: str) -> jax.Array:
@@ -118,8 +120,9 @@ class Conditioning(nn.Module):
             angles = 2 * jnp.pi * level[:, None] * frequencies
             x = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
         x = sum(added, x)
-        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=f"{name}_in")(x)
-        return nn.Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=f"{name}_out")(nn.silu(hidden))
+        init = _SMALL if self.mix == "sum" else xavier_uniform  # DiT's, and EDM's
+        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name=f"{name}_in")(x)
+        return nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name=f"{name}_out")(nn.silu(hidden))
 
 
 class Conditioned(nn.Module):
