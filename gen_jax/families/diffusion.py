@@ -1,4 +1,4 @@
-"""Denoising diffusion, score and flow models: one player, model, and independent choices.
+"""Denoising diffusion, score and flow models: a player, model, and independent choices.
 
 x_t = alpha x0 + sigma eps        schedule: t -> (alpha, sigma)
 F   = a x0 + b eps                parameterization: what the network predicts, from the inputs that it is shown
@@ -45,7 +45,9 @@ class Diffusion:
     arXiv:2208.04202); in sampling it always is that of the evaluation before. 0: never.
     uncertainty: a network noise [b] -> u [b], the learned log of the loss: w error / exp(u) + u, Karras et al. 2023
     (arXiv:2312.02696, eq. 14).
-    weak: a worse model of the same data, for diffusion.autoguidance; its parameters stand in extra.
+    classifier: a network (scale x_t, context) -> logits [b, classes], a second player, trained to tell the labels of
+    noisy data, for diffusion.classifier_guidance (Dhariwal & Nichol 2021, arXiv:2105.05233); it has a conditioning of
+    its own. weak: a worse model of the same data, for diffusion.autoguidance; its parameters stand in extra.
     chain: the number of steps of a Markov chain whose reverse variances are learned too; the network then gives two
     values for each (channels_per_value=2), and the loss has vlb_weight times the chain's bound in bits per value added
     (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16); its gradient reaches the variances only.
@@ -69,6 +71,7 @@ class Diffusion:
     augment: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     guidance: Mapping[str, Guidance] = dataclasses.field(default_factory=dict)
     uncertainty: nn.Module | None = None
+    classifier: nn.Module | None = None
     weak: "Diffusion | None" = None
     steps: int = 50
     start: float | None = None
@@ -93,27 +96,34 @@ class Diffusion:
             )
         jax.eval_shape(self._times)  # a grid may refuse the times that it is given
         guides = [name for name, guide in self.guidance.items() if _function(guide) in _READ_NULL]
-        if self.weak is None and any(_takes_weak(guide) for guide in self.guidance.values()):
+        if self.classifier is None and any(_takes(guide, "classifier") for guide in self.guidance.values()):
+            raise UserError("family.classifier: classifier guidance needs a network that tells the labels")
+        if self.weak is None and any(_takes(guide, "weak") for guide in self.guidance.values()):
             raise UserError("family.weak: autoguidance needs a worse model, such as family.weak={'workdir': DIR}")
         for name in ("cond_drop", "self_condition"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"family.{name}={getattr(self, name)}: a probability lies in [0, 1]")
-        if guides and not self.cond_keys:
+        if guides and not self.conditioning.keys:
             raise UserError(f"family.guidance={', '.join(guides)}: guidance needs a conditional model")
         if guides and self.cond_drop == 0:
             raise UserError("family.cond_drop=0: guidance needs a model trained without its condition too, say 0.1")
 
     @property
     def cond_keys(self) -> tuple[str, ...]:
-        return self.conditioning.keys
+        return self.conditioning.keys if self.classifier is None else ("label",)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the model can be asked for."""
+        return self.conditioning.num_classes if self.classifier is None else self.classifier.outputs
 
     @property
     def losses(self) -> Mapping[str, LossFn]:
-        return {"model": self._loss}
+        return {"model": self._loss} | ({} if self.classifier is None else {"classifier": self._classifier_loss})
 
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
         x, noise = batch["x"], jnp.zeros(batch["x"].shape[0])
-        cond = {k: batch[k] for k in self.cond_keys} | {"noise": noise}
+        cond = {k: batch[k] for k in self.conditioning.keys} | {"noise": noise}
         if self.augment is not None:
             cond["augment"] = self.augment(example_keys(key, batch), x)[1]
         if self.self_condition:
@@ -125,10 +135,18 @@ class Diffusion:
         model = self._model.create(key, x, cond, (*axes, c * (2 if self.chain else 1)), hint)
         if self.uncertainty is not None:
             model |= {"uncertainty": self.uncertainty.init(key, noise)["params"]}
+        params = {"model": model}
+        if self.classifier is not None:
+            out, variables = self._classifier.init_with_output(jax.random.fold_in(key, 1), x, {"noise": noise})
+            if out.ndim != 2:
+                raise UserError(
+                    f"family.classifier gives {out.shape[1:]} for an example, and a logit a class is needed"
+                )
+            params["classifier"] = variables["params"]
         if self.weak is None:
-            return {"model": model}, ()
+            return params, ()
         weak, extra = self.weak.init(key, batch)
-        return {"model": model}, {"weak": {"params": weak, "extra": extra}}
+        return params, {"weak": {"params": weak, "extra": extra}}
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         denoise, times = self.denoiser(params, extra), self._times()
@@ -148,9 +166,12 @@ class Diffusion:
             return self._predict(params, x, t, cond)[0]
 
         for guide in self.guidance.values():
-            if _takes_weak(guide):
+            if _takes(guide, "weak"):
                 plain_weak = dataclasses.replace(self.weak, guidance={})  # type: ignore[type-var]
                 guide = functools.partial(guide, weak=plain_weak.denoiser(extra["weak"]["params"]))  # type: ignore
+            if _takes(guide, "classifier"):
+                classify = functools.partial(self._classify, params)
+                guide = functools.partial(guide, classifier=classify)  # type: ignore[call-arg]
             denoise = guide(denoise, self.schedule)
         return clip_x0(denoise, self.schedule, self.clip) if self.clip is not None else denoise
 
@@ -170,7 +191,7 @@ class Diffusion:
 
     def _loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         time_key, noise_key, drop_key, dropout_key = jax.random.split(key, 4)
-        x0, cond = batch["x"], {k: batch[k] for k in self.cond_keys}
+        x0, cond = batch["x"], {k: batch[k] for k in self.conditioning.keys}
         if self.augment is not None:
             x0, cond["augment"] = self.augment(example_keys(jax.random.fold_in(key, 0), batch), x0)
         eps = normal(example_keys(noise_key, batch), x0.shape[1:])
@@ -200,6 +221,23 @@ class Diffusion:
             loss, metrics["vlb"] = loss + self.vlb_weight * bits, bits.mean()
         return loss.mean(), (metrics, state.extra)
 
+    def _classify(self, params: Params, x: jax.Array, t: jax.Array, train: bool = False, dropout=None) -> jax.Array:
+        """The classifier's logits [b, classes] for x at t."""
+        scale, noise = self.inputs(t, *self.schedule(t))
+        own = params["classifier"]
+        return self._classifier.evaluate(own, expand(scale, x) * x, {"noise": noise}, train, dropout)
+
+    def _classifier_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
+        """The cross entropy of the labels, from data as noisy as the model's."""
+        time_key, noise_key, dropout_key = jax.random.split(key, 3)
+        x0, t = batch["x"], self.time(time_key, example_index(batch))
+        alpha, sigma = (expand(a, x0) for a in self.schedule(t))
+        x = alpha * x0 + sigma * normal(example_keys(noise_key, batch), x0.shape[1:])
+        logits = self._classify(params, x, t, train=True, dropout=dropout_key)
+        log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), batch["label"][:, None], axis=1)
+        accuracy = (logits.argmax(1) == batch["label"]).mean()
+        return -log_p.mean(), ({"accuracy": accuracy}, state.extra)
+
     def _estimate(self, params: Params, x, t, cond, keys: jax.Array) -> jax.Array:
         """The network's own x0 [b, ...] without an estimate, for some of the examples, and zeros for the others."""
         prediction, _ = self._predict(params, x, t, {**cond, "estimate": jnp.zeros_like(x)})
@@ -219,6 +257,10 @@ class Diffusion:
     def _model(self) -> Conditioned:
         return Conditioned(self.network, self.conditioning)
 
+    @property
+    def _classifier(self) -> Conditioned:
+        return Conditioned(self.classifier, self.conditioning.clone(num_classes=0))  # type: ignore[arg-type]
+
 
 _READ_NULL = (classifier_free, adaptive_projected)
 """The guidances that ask the model without its condition."""
@@ -228,8 +270,8 @@ def _function(guide: Guidance) -> Callable[..., Denoise]:
     return guide.func if isinstance(guide, functools.partial) else guide
 
 
-def _takes_weak(guide: Guidance) -> bool:
-    return "weak" in inspect.signature(guide).parameters
+def _takes(guide: Guidance, argument: str) -> bool:
+    return argument in inspect.signature(guide).parameters
 
 
 def check_times(schedule: Schedule, start: float | None, end: float) -> None:

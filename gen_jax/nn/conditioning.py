@@ -4,6 +4,8 @@ A network is called `network(x, context, train)`; a family applies `Conditioned(
 `null` and `drop` take conditions away, for classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import flax.struct
 import jax
@@ -120,9 +122,9 @@ class Conditioning(nn.Module):
             angles = 2 * jnp.pi * level[:, None] * frequencies
             x = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
         x = sum(added, x)
-        init = _SMALL if self.mix == "sum" else xavier_uniform  # DiT's, and EDM's
-        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name=f"{name}_in")(x)
-        return nn.Dense(self.width, dtype=self.dtype, kernel_init=init, name=f"{name}_out")(nn.silu(hidden))
+        kernel: Any = _SMALL if self.mix == "sum" else xavier_uniform  # DiT's, and EDM's
+        hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=kernel, name=f"{name}_in")(x)
+        return nn.Dense(self.width, dtype=self.dtype, kernel_init=kernel, name=f"{name}_out")(nn.silu(hidden))
 
 
 class Conditioned(nn.Module):

@@ -72,7 +72,7 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     if not hasattr(family, "losses"):
         raise UserError(f"family.name='{config['family']['name']}' is not a family; those are in gen_jax/families")
     if "label" in family.cond_keys:
-        asked = family.conditioning.num_classes
+        asked = getattr(family, "num_classes", family.conditioning.num_classes)
         if not info.num_classes:
             raise UserError(f"the model is conditional on {asked} classes, and the data has no labels")
         if asked < info.num_classes:

@@ -53,7 +53,7 @@ CONSISTENCY = {
     "steps": 2,
 }
 MEANFLOW = {"name": "families.MeanFlow", "network": MLP, "instant": 0.3, "power": 0.5}
-NEED_LABELS = ("diffusion_guided", "meanflow_guided", "consistency_distilled")
+NEED_LABELS = ("diffusion_classifier", "diffusion_guided", "meanflow_guided", "consistency_distilled")
 TABLE = {
     "gan": GAN,
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
@@ -117,6 +117,13 @@ TABLE = {
         "vlb_weight": 0.1,
         "self_condition": 0.5,
         "clip": 1.0,
+    },
+    "diffusion_classifier": {
+        **DIFFUSION,
+        "network": MLP,
+        "classifier": {**MLP, "outputs": CLASSES},
+        "guidance": {"classifier": {"name": "diffusion.classifier_guidance", "scale": 2.0}},
+        "start": 0.98,
     },
     "diffusion_coupled": {
         **DIFFUSION,
