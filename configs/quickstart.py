@@ -11,7 +11,11 @@ command to the last grid, compilation included. A classifier (SVM) of the real d
 ones rightly, reads 99.7% of 1,000 samples, 100 a class, as the class that was asked. No copy of a training image; the
 median sample lies 1.17 times as far from the training images as the median held-out digit, and 86% of the samples are
 farther from their nearest training image than that is from its own nearest (held-out digits: 54%).
-The folder variant was built and tested, not trained to its end.
+
+The folder variant is sized for a GPU. On a CPU make it smaller, as in this trial on 2,400 photos of 32x32 in three
+classes (two cores, 5 min, 149 images/s, colours and layout of each class and no more): family.network.patch=4 width=128
+depth=4, family.conditioning.width=128, train.steps=600, optim.model.learning_rate peak_value=1e-3 decay_steps=600
+warmup_steps=50, ema.model.decay=0.98. It was not trained to its end.
 """
 
 from ml_collections import ConfigDict

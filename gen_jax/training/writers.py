@@ -103,10 +103,12 @@ def make_grid(x: np.ndarray, columns: int, cell: int = 48, gap: int = 2) -> np.n
 
 
 def grid_columns(samples: Mapping[str, np.ndarray], num_classes: int) -> int:
-    """A column per class where the samples' labels go round the classes, a square grid otherwise."""
+    """About a square. Where the samples' labels go round the classes, every class keeps to its own columns."""
     num = len(samples["x"])
     in_turn = "label" in samples and np.array_equal(samples["label"], np.arange(num) % max(num_classes, 1))
-    return num_classes if in_turn and num_classes <= 20 else math.ceil(math.sqrt(num))
+    if in_turn and num_classes <= 20:
+        return num_classes * max(1, round(math.sqrt(num) / num_classes))
+    return math.ceil(math.sqrt(num))
 
 
 def save_png(path: Path, grid: np.ndarray) -> None:
