@@ -8,7 +8,10 @@ Song & Dhariwal 2023, Improved Techniques for Training Consistency Models (arXiv
 
     python -m gen_jax.main --config=configs/diffusion/consistency.py --workdir=runs/consistency
 
-Measured on digits: not yet.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC that did other work too, gen_jax.main.run on this
+config, then gen_jax.evals on 1,000 samples): 200 s. With two evaluations, a classifier of the real digits reads 97.4%
+of the samples as the class that was asked; no copy of a training image; samples lie 1.24 times as far from the training
+images as held-out digits.
 The variants cifar10 (2.83 FID in the paper, one evaluation) and imagenet64 (4.02) were built, not trained.
 """
 

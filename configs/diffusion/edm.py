@@ -4,7 +4,10 @@ Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative M
 
     python -m gen_jax.main --config=configs/diffusion/edm.py --workdir=runs/edm
 
-Measured on digits: not yet.
+Measured on digits (2026-11-22, seed 0, two cores of an AMD EPYC that did other work too, gen_jax.main.run on this
+config, then gen_jax.evals on 1,000 samples): 250 s. A classifier of the real digits reads 98.1% of the samples as the
+class that was asked; no copy of a training image; samples lie 1.16 times as far from the training images as held-out
+digits.
 The variants cifar10 (1.79 FID in the paper, 35 evaluations) and imagenet64 (the ADM network; 1.36 FID with churn)
 were built, not trained.
 """
