@@ -74,7 +74,7 @@ def run(
     if likelihood:
         trained = open_run(workdir)
         cond = {"label": test[1]} if "label" in trained.setup.family.cond_keys else None
-        result["likelihood"] = bits_per_dim(trained.setup.family, trained.params, test[0], cond)
+        result["likelihood"] = bits_per_dim(trained.setup.family, trained.state.averaged, test[0], cond)
     _show(result)
     report.write(out, result)
     print(f"written: {out}")

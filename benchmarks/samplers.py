@@ -230,7 +230,7 @@ def initialized(spec: str):
 def trained(workdir: str | Path):
     """The same of a run: the averaged parameters of its newest checkpoint."""
     run = open_run(workdir)
-    return run.setup.family, run.params, _labels(run.setup), str(workdir)
+    return run.setup.family, run.state.averaged, _labels(run.setup), str(workdir)
 
 
 def _labels(setup, num: int = 64):

@@ -37,6 +37,11 @@ class TrainState(flax.struct.PyTreeNode):
     opt: dict[str, PyTree]
     extra: PyTree  # owned by the family: batch statistics, codebooks, frozen networks
 
+    @property
+    def averaged(self) -> dict[str, PyTree]:
+        """Each player's parameters as they are sampled with: averaged, where the run averages them."""
+        return {player: self.ema.get(player, own) for player, own in self.params.items()}
+
 
 LossFn = Callable[[Params, TrainState, Batch, jax.Array], tuple[jax.Array, tuple[Metrics, PyTree]]]
 """(params, state, batch, key) -> (loss [], (metrics, extra)).

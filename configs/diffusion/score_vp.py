@@ -1,4 +1,4 @@
-"""Score SDE, variance preserving: the DDPM++ continuous model, sampled by predictor and corrector.
+"""Score SDE, variance preserving: the DDPM++ continuous model, sampled by Euler-Maruyama on the reverse SDE.
 
 Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations (arXiv:2011.13456).
 

@@ -35,7 +35,7 @@ class Consistency:
     extra) it is distillation: the less noisy neighbour is one of the teacher's Heun steps away (arXiv:2303.01469,
     alg. 2) instead of the same noise at another level.
 
-    first, last, doublings: the grid has `first` intervals at the start of training and twice as many after each of
+    first, last: the grid has `first` intervals at the start of training and twice as many after each of
     equal parts of `total_steps`, up to `last` (arXiv:2310.14189, eq. 11). rho: its spacing. mean, std: of the log of
     the noise levels that are trained. huber: c of the pseudo-Huber distance sqrt(|d|^2 + c^2) - c; None:
     0.00054 sqrt(number of values). clip: samples' x0 are clipped to [-clip, clip] at every evaluation.

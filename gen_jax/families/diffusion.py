@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.diffusion.coupling import independent
 from gen_jax.diffusion.grids import uniform_grid
 from gen_jax.diffusion.guidance import Denoise, Guidance, adaptive_projected, classifier_free, clip_x0
 from gen_jax.diffusion.parameterization import Inputs, Parameterization, Prediction, determinant, invert, plain, target
@@ -67,7 +68,7 @@ class Diffusion:
     weighting: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array] = constant
     time: Callable[[jax.Array, jax.Array], jax.Array] = uniform
     grid: Callable[[Schedule, float, float, int], jax.Array] = uniform_grid
-    coupling: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    coupling: Callable[[jax.Array, jax.Array], jax.Array] = independent
     augment: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     guidance: Mapping[str, Guidance] = dataclasses.field(default_factory=dict)
     uncertainty: nn.Module | None = None
@@ -194,9 +195,7 @@ class Diffusion:
         x0, cond = batch["x"], {k: batch[k] for k in self.conditioning.keys}
         if self.augment is not None:
             x0, cond["augment"] = self.augment(example_keys(jax.random.fold_in(key, 0), batch), x0)
-        eps = normal(example_keys(noise_key, batch), x0.shape[1:])
-        if self.coupling is not None:
-            eps = self.coupling(x0, eps)
+        eps = self.coupling(x0, normal(example_keys(noise_key, batch), x0.shape[1:]))
         t = self.time(time_key, example_index(batch))
         alpha, sigma = self.schedule(t)
         det = determinant(self.parameterization, alpha, sigma)

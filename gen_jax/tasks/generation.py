@@ -33,8 +33,7 @@ def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax
         if sharding is not None:
             index, cond = jax.lax.with_sharding_constraint((index, cond), sharding)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), index)
-        params = {player: state.ema.get(player, own) for player, own in state.params.items()}
-        x = family.sample(params, state.extra, keys, cond)
+        x = family.sample(state.averaged, state.extra, keys, cond)
         return to_uint8(x) if info.dtype == "uint8" else x
 
     def generate(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):

@@ -17,7 +17,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from gen_jax.errors import UserError
-from gen_jax.types import PyTree
+from gen_jax.types import PyTree, TrainState
 
 log = logging.getLogger("gen_jax")
 DIGEST = "sha256.json"
@@ -125,6 +125,18 @@ class Checkpoints:
                 "Move the directory away to start anew"
             )
         return None
+
+    def restore_model(self, shapes: TrainState, sharding: jax.sharding.Sharding, step: int | None = None):
+        """(step, state) of the newest whole checkpoint, or that of `step`, for use: the state has no optimizer.
+
+        Raises:
+          UserError: as restore does, and where there is no checkpoint yet.
+        """
+        wanted = abstract_like(shapes, sharding)
+        found = self.restore(wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt)), step=step)
+        if found is None:
+            raise UserError(f"there is no checkpoint in {self.directory} yet")
+        return found[0], found[1].replace(opt={})
 
     def describe(self, step: int | None = None) -> dict[str, Any]:
         """The metadata of the newest checkpoint that has readable ones (or of that of `step`).

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from gen_jax.errors import UserError
-from gen_jax.training.checkpoint import SKIP, Checkpoints, abstract_like
+from gen_jax.training.checkpoint import Checkpoints
 from gen_jax.training.workdir import data_info, read_config
 from gen_jax.types import DataInfo, TrainState
 
@@ -29,12 +29,9 @@ class Pretrained:
 
     def load(self, shapes: TrainState, sharding: jax.sharding.Sharding) -> dict[str, Any]:
         """{"params", "extra"} of the run, for the shapes that its own set-up gives."""
-        wanted = abstract_like(shapes, sharding)
-        wanted = wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt))
         with Checkpoints(self.workdir / "checkpoints", read_only=True) as checkpoints:
-            _, state, _ = checkpoints.restore(wanted, step=self.checkpoint)
-        params = {player: state.ema.get(player, own) for player, own in state.params.items()}
-        return {"params": params, "extra": state.extra}
+            _, state = checkpoints.restore_model(shapes, sharding, self.checkpoint)
+        return {"params": state.averaged, "extra": state.extra}
 
 
 def find_pretrained(family: Mapping[str, Any], info: DataInfo) -> dict[str, Pretrained]:

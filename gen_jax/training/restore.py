@@ -7,7 +7,7 @@ import jax
 
 from gen_jax.errors import UserError
 from gen_jax.training import parallel
-from gen_jax.training.checkpoint import SKIP, Checkpoints, abstract_like
+from gen_jax.training.checkpoint import Checkpoints, abstract_like
 from gen_jax.training.ema import reconstruct
 from gen_jax.training.setup import Setup, set_up
 from gen_jax.training.workdir import data_info, read_config
@@ -25,11 +25,6 @@ class Run:
     step: int
     state: TrainState
     mesh: jax.sharding.Mesh
-
-    @property
-    def params(self) -> dict[str, PyTree]:
-        """Each player's parameters, averaged where the run averages them."""
-        return {player: self.state.ema.get(player, own) for player, own in self.state.params.items()}
 
     def post_hoc(self, std: float) -> dict[str, PyTree]:
         """The average of relative width `std` (training/ema.py), of each player that has post-hoc tracks.
@@ -71,7 +66,5 @@ def open_run(workdir: str | Path, checkpoint: int | None = None) -> Run:
         info = data_info(checkpoints.describe(checkpoint))
         setup = set_up(config, info)
         mesh = parallel.make_mesh(config["parallel"]["data"])
-        wanted = abstract_like(setup.shapes, parallel.replicated(mesh))
-        wanted = wanted.replace(opt=jax.tree.map(lambda _: SKIP, wanted.opt))
-        step, state, _ = checkpoints.restore(wanted, step=checkpoint)
-    return Run(config, info, setup, workdir, step, state.replace(opt={}), mesh)
+        step, state = checkpoints.restore_model(setup.shapes, parallel.replicated(mesh), checkpoint)
+    return Run(config, info, setup, workdir, step, state, mesh)
