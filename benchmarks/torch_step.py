@@ -6,8 +6,9 @@
 
 For configs of families.Diffusion with nn.DiT or nn.UNet on images. The step is ours: noise, forward, mean squared
 error, backward, clipping, Adam, the average of the parameters. The networks have the layers of gen_jax.nn, tensor for
-tensor (their numbers of parameters are compared). Blocks of ours and of PyTorch's steps take turns in one run; the
-result is the ratio of the median blocks, below 1 where ours is faster. float32, eager PyTorch with all the cores.
+tensor (their numbers of parameters are compared), and as many steps go into one call as in the config's training.
+Blocks of ours and of PyTorch's steps take turns in one run; the result is the ratio of the median blocks, below 1 where
+ours is faster. float32, eager PyTorch with all the cores.
 """
 
 import copy
@@ -17,6 +18,7 @@ import time
 from typing import Any
 
 import jax
+import numpy as np
 import report
 import torch
 from absl import flags
@@ -36,19 +38,24 @@ def run(specs: list[str], out: str, steps: int = 20, rounds: int = 5) -> dict[st
     for spec in specs:
         config = report.load_config(spec)
         setup = set_up(config.to_dict(), known_info(config))
-        ours = BareStep(config, setup, synthetic(setup, known_info(config), config.train.batch_size), steps_per_call=1)
+        batch, per_call = synthetic(setup, known_info(config), config.train.batch_size), config.train.steps_per_call
+        if per_call > 1:
+            batch = {name: np.stack([values] * per_call) for name, values in batch.items()}
+        ours = BareStep(config, setup, batch, per_call)
         theirs = TorchStep(config, setup.example["x"].shape[1:], known_info(config).num_classes)
         ours_count, theirs_count = count_params(setup.shapes.params), theirs.parameters
         if ours_count != theirs_count:
             raise UserError(f"{spec}: {ours_count} parameters in JAX and {theirs_count} in PyTorch")
-        ours.run(2)
+        calls = -(-steps // per_call)
+        ours.run(1)
         theirs.run(2)
-        times = [(ours.run(steps) / steps, theirs.run(steps) / steps) for _ in range(rounds)]
+        times = [(ours.run(calls) / (calls * per_call), theirs.run(steps) / steps) for _ in range(rounds)]
         jax_seconds, torch_seconds = (statistics.median(column) for column in zip(*times, strict=True))
         result["configs"].append(
             {
                 "config": spec,
                 "batch_size": config.train.batch_size,
+                "steps_per_call": per_call,
                 "parameters": ours_count,
                 "jax_seconds": jax_seconds,
                 "torch_seconds": torch_seconds,

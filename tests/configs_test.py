@@ -120,6 +120,25 @@ def test_distillation_takes_its_teacher_from_another_run(tmp_path):
         set_up(student.to_dict(), DATA["digits"])
 
 
+def test_autoguidance_by_the_model_itself_changes_nothing(tmp_path):
+    """Another run's model may guide; an earlier checkpoint of the run does."""
+    config = load(CONFIGS / "diffusion" / "edm.py").get_config()
+    config.train.update(steps=4, batch_size=8, log_every=2, checkpoint_every=2, sample_every=0)
+    config.sample.update(num=4, batch_size=4)
+    config.family.update(steps=3)
+    config.family.network.width = 8
+    gen_jax.main.run(config, tmp_path)
+
+    def guided(**weak):
+        guidance = {"auto": {"name": "diffusion.autoguidance", "scale": 3.0}}
+        family = {"guidance": guidance, "weak": {"workdir": str(tmp_path), **weak}}
+        return gen_jax.sample.run(tmp_path, num=4, family=family)["x"].astype(int)
+
+    alone = gen_jax.sample.run(tmp_path, num=4)["x"].astype(int)
+    assert np.abs(guided() - alone).max() <= 1
+    assert np.abs(guided(checkpoint=2) - alone).max() > 1
+
+
 def test_an_average_of_any_width_is_made_after_training(tmp_path):
     """From the snapshots of a run; for a width that was tracked it is that track."""
     config = load(CONFIGS / "gan" / "vanilla.py").get_config()

@@ -24,10 +24,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 name="families.VDM",
                 network=dict(
                     name="nn.FourierInputs",
-                    network=dict(name="nn.DiT", width=128, depth=4, heads=4, patch=2),
+                    # With a transformer of the same cost the bound was 2.55 bits/dim and the samples were noise.
+                    network=dict(
+                        name="nn.UNet", width=32, multipliers=(1, 2), blocks=1, attention=(4,), groups=8, dropout=0.0
+                    ),
                     exponents=(2, 3),  # digits have 17 levels
                 ),
-                conditioning=dict(name="nn.Conditioning", width=128, num_classes=0),
+                conditioning=dict(name="nn.Conditioning", width=128, num_classes=0, noise_features=32),
                 noise=dict(name="nn.MonotoneNoise", hidden=64),
                 time=dict(name="diffusion.stratified"),
                 sampler=dict(name="diffusion.Ancestral"),
@@ -37,18 +40,30 @@ def get_config(variant: str = "digits") -> ConfigDict:
             ),
             data=dict(name="digits"),
             optim=dict(
-                model=dict(name="adam", learning_rate=1e-3, clip=1.0, every=1),
+                model=dict(
+                    name="adam",
+                    learning_rate=dict(
+                        name="warmup_cosine_decay_schedule",
+                        init_value=0.0,
+                        peak_value=2e-3,
+                        warmup_steps=50,
+                        decay_steps=1000,
+                        end_value=1e-5,
+                    ),
+                    clip=1.0,
+                    every=1,
+                ),
                 schedule=dict(name="adam", learning_rate=1e-3, clip=1.0, every=2),
             ),
             ema=dict(model=dict(decay=0.98), schedule=dict(decay=0.98)),
             train=dict(
-                steps=800,
-                batch_size=128,
-                steps_per_call=10,
-                log_every=50,
-                checkpoint_every=400,
+                steps=1000,
+                batch_size=64,
+                steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
+                log_every=100,
+                checkpoint_every=500,
                 keep=3,
-                sample_every=400,
+                sample_every=500,
                 flip=False,
                 max_skipped=10,
             ),

@@ -84,6 +84,8 @@ class Consistency:
             )
         if self.times is not None and not all(self.sigma_min <= s <= self.sigma_max for s in self.times):
             raise UserError(f"family.times={self.times}: noise levels lie in [{self.sigma_min}, {self.sigma_max}]")
+        if self.teacher is not None and not isinstance(self.teacher, Diffusion):
+            raise UserError(f"family.teacher is a {type(self.teacher).__name__}; it has to be a Diffusion model")
         if self.teacher is not None and not isinstance(self.teacher.schedule, EDM):
             raise UserError(f"family.teacher: its schedule is {type(self.teacher.schedule).__name__}; it has to be EDM")
 

@@ -101,6 +101,13 @@ class Diffusion:
             raise UserError("family.classifier: classifier guidance needs a network that tells the labels")
         if self.weak is None and any(_takes(guide, "weak") for guide in self.guidance.values()):
             raise UserError("family.weak: autoguidance needs a worse model, such as family.weak={'workdir': DIR}")
+        if self.weak is not None and getattr(self.weak, "schedule", None) != self.schedule:
+            raise UserError(
+                f"family.weak is a {type(self.weak).__name__} of schedule {getattr(self.weak, 'schedule', None)}: what "
+                f"it says of x_t can be compared where its schedule is this model's, {self.schedule}"
+            )
+        if self.weak is not None and not isinstance(self.weak, Diffusion):
+            raise UserError(f"family.weak is a {type(self.weak).__name__}: autoguidance takes a Diffusion model")
         for name in ("cond_drop", "self_condition"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"family.{name}={getattr(self, name)}: a probability lies in [0, 1]")
@@ -163,18 +170,18 @@ class Diffusion:
     def denoiser(self, params: Params, extra: PyTree = ()) -> Denoise:
         """(x_t [b, ...], t [b], cond) -> Prediction, with this model's guidance and clipping."""
 
-        def denoise(x, t, cond):
-            return self._predict(params, x, t, cond)[0]
-
+        denoise = self._unguided(params)
         for guide in self.guidance.values():
             if _takes(guide, "weak"):
-                plain_weak = dataclasses.replace(self.weak, guidance={})  # type: ignore[type-var]
-                guide = functools.partial(guide, weak=plain_weak.denoiser(extra["weak"]["params"]))  # type: ignore
+                guide = functools.partial(guide, weak=self.weak._unguided(extra["weak"]["params"]))  # type: ignore
             if _takes(guide, "classifier"):
                 classify = functools.partial(self._classify, params)
                 guide = functools.partial(guide, classifier=classify)  # type: ignore[call-arg]
             denoise = guide(denoise, self.schedule)
         return clip_x0(denoise, self.schedule, self.clip) if self.clip is not None else denoise
+
+    def _unguided(self, params: Params) -> Denoise:
+        return lambda x, t, cond: self._predict(params, x, t, cond)[0]
 
     def _predict(self, params: Params, x, t, cond, train: bool = False, dropout=None) -> tuple[Prediction, jax.Array]:
         """What the network says of x at t, and its own output F."""

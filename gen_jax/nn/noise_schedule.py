@@ -32,18 +32,18 @@ class MonotoneNoise(nn.Module):
 
 class FourierInputs(nn.Module):
     """A network that is shown sin and cos of 2^n pi x too, for each n of `exponents`: fine detail of x, which a
-    likelihood depends on. Kingma et al. 2021, appendix C; 6 and 7 suit 256 levels in [-1, 1].
+    likelihood depends on. Kingma et al. 2021, appendix C; 7 and 8 suit 256 levels in [-1, 1], and () shows none.
 
     network: any of this package; the features are concatenated to context.spatial. x [b, h, w, c].
     """
 
     network: nn.Module
-    exponents: tuple[int, ...] = (6, 7)
+    exponents: tuple[int, ...] = (7, 8)
 
     @nn.compact
     def __call__(self, x: jax.Array, context, train: bool = False) -> jax.Array:
         angles = [jnp.pi * 2.0**n * x for n in self.exponents]
         parts = [f(angle) for angle in angles for f in (jnp.sin, jnp.cos)]
         parts += [] if context.spatial is None else [context.spatial]
-        context = context.replace(spatial=jnp.concatenate(parts, axis=-1))
+        context = context.replace(spatial=jnp.concatenate(parts, axis=-1) if parts else None)
         return self.network(x, context, train)  # type: ignore[operator]

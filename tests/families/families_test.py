@@ -53,7 +53,13 @@ CONSISTENCY = {
     "steps": 2,
 }
 MEANFLOW = {"name": "families.MeanFlow", "network": MLP, "instant": 0.3, "power": 0.5}
-NEED_LABELS = ("diffusion_classifier", "diffusion_guided", "meanflow_guided", "consistency_distilled")
+NEED_LABELS = (
+    "diffusion_autoguided",
+    "diffusion_classifier",
+    "diffusion_guided",
+    "meanflow_guided",
+    "consistency_distilled",
+)
 TABLE = {
     "gan": GAN,
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
@@ -117,6 +123,12 @@ TABLE = {
         "vlb_weight": 0.1,
         "self_condition": 0.5,
         "clip": 1.0,
+    },
+    "diffusion_autoguided": {
+        **DIFFUSION,
+        "network": MLP,
+        "weak": {**DIFFUSION, "network": MLP, "conditioning": CONDITIONING},
+        "guidance": {"auto": {"name": "diffusion.autoguidance", "scale": 2.0}},
     },
     "diffusion_classifier": {
         **DIFFUSION,
@@ -323,6 +335,8 @@ def test_vae_loss_is_the_negative_elbo_at_beta_one():
         ({"parameterization": {"name": "diffusion.eps"}, "start": 1.0}, ["start=1.0", "0.98"]),
         ({"guidance": {"cfg": {"name": "diffusion.classifier_free"}}, "cond_drop": 0.0}, ["cond_drop", "guidance"]),
         ({"cond_drop": 1.5}, ["cond_drop=1.5"]),
+        ({"guidance": {"auto": {"name": "diffusion.autoguidance"}}}, ["family.weak", "workdir"]),
+        ({"weak": {**GAN, "conditioning": CONDITIONING}}, ["family.weak is a GAN"]),
     ],
 )
 def test_diffusion_refuses_what_cannot_be_sampled(changes, words):

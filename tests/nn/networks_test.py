@@ -15,6 +15,7 @@ from gen_jax.nn.dit import DiT
 from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
+from gen_jax.nn.noise_schedule import FourierInputs
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -45,6 +46,8 @@ NETWORKS = {
     "ncsn++": (NCSNpp, NCSN | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
     "ncsn++, skips": (NCSNpp, NCSN | {"encoder": "skip", "attention": ()}, (4, 6, 3), (4, 6, 3)),
     "edm2": (EDM2UNet, EDM2 | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
+    "fourier inputs": (FourierInputs, {"network": DiT(**DIT), "exponents": (2, 3)}, IMAGE, IMAGE),
+    "fourier inputs, none": (FourierInputs, {"network": DiT(**DIT), "exponents": ()}, IMAGE, IMAGE),
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
 }
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
