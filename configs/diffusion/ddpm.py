@@ -71,7 +71,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.network = dict(
             name="nn.UNet", width=128, multipliers=(1, 2, 2, 2), blocks=2, attention=(16,), groups=32, dropout=0.1
         )
-        config.family.conditioning.update(width=512, noise_features=128, noise_scale=1.0)
+        # without labels, "mlp" changes only how the layers start: as the paper's
+        config.family.conditioning.update(width=512, noise_features=128, noise_scale=1.0, mix="mlp")
         config.family.update(
             inputs=dict(name="diffusion.step_input", steps=1000),
             time=dict(name="diffusion.discrete", steps=1000),

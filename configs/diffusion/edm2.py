@@ -5,17 +5,22 @@ the average is chosen after training: python -m gen_jax.sample --workdir=runs/ed
 
     python -m gen_jax.main --config=configs/diffusion/edm2.py --workdir=runs/edm2
 
-Measured on digits: not yet.
-The variant imagenet64 (EDM2-S; 1.58 FID in the paper) was built, not trained.
+Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/diffusion/edm2.py): 143 s from the command to the last grid, compilation included. A classifier of the
+real digits reads 98.6% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.12
+times as far from the training images as held-out digits. With --ema=0.02 to 0.2 the share read as asked stays within
+98.5% and 99.0% of 200.
+The variants imagenet64 and imagenet512 (EDM2-S, the latter on latents of an f8 autoencoder, an .npz of x float32
+[n, 64, 64, 4] and label; 1.58 and 2.56 FID in the paper) were built, not trained.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("digits", "cifar10", "imagenet64")
+VARIANTS = ("digits", "cifar10", "imagenet64", "imagenet512")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:
-    """The config of a variant: digits, cifar10 or imagenet64."""
+    """The config of a variant: digits, cifar10, imagenet64 or imagenet512."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     config = ConfigDict(
@@ -80,14 +85,20 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.conditioning.update(width=768, noise_features=192)
         config.optim.model.learning_rate = dict(name="inverse_sqrt", reference=1e-2, decay_after=35_000, warmup=4883)
         config.ema.model.every = 4096
-        config.train.update(
-            steps=524_288, batch_size=2048, log_every=128, checkpoint_every=4096, sample_every=4096, flip=True
-        )
+        config.train.update(steps=524_288, batch_size=2048, log_every=128, checkpoint_every=4096, sample_every=4096)
     if variant == "cifar10":  # not in the paper: a smaller network of the same kind
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
         config.family.network.update(width=128, multipliers=(1, 2, 2), dropout=0.1)
         config.family.conditioning.update(width=512, noise_features=128)
-        config.train.update(steps=200_000, batch_size=512)
+        config.train.update(steps=200_000, batch_size=512, flip=True)
     if variant == "imagenet64":
         config.data = dict(name="tfds", dataset="imagenet_resized/64x64")
+        # the paper's loss is the sum over an image's values, whose mean is taken here: eps goes with it
+        config.optim.model.eps = 1e-8 / 12_288
+    if variant == "imagenet512":
+        config.data = dict(name="arrays", path=None)  # latents, each channel of mean 0 and standard deviation 0.5
+        config.family.time.update(mean=-0.4, std=1.0)
+        config.optim.model.eps = 1e-8 / 16_384
+        config.optim.model.learning_rate.decay_after = 70_000
+        config.train.steps = 1_048_576
     return config

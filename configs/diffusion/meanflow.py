@@ -4,7 +4,10 @@ Geng et al. 2025, Mean Flows for One-step Generative Modeling (arXiv:2505.13447)
 
     python -m gen_jax.main --config=configs/diffusion/meanflow.py --workdir=runs/meanflow
 
-Measured on digits: not yet.
+Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/diffusion/meanflow.py): 75 s from the command to the last grid, compilation included. A classifier of
+the real digits reads 98.9% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.05
+times as far from the training images as held-out digits. One evaluation a sample.
 The variants cifar10 (2.92 FID in the paper) and imagenet256 (MeanFlow-XL/2 on latents, an .npz of x float32
 [n, 32, 32, 4] and label; 3.43 FID) were built, not trained.
 """
@@ -71,22 +74,31 @@ def get_config(variant: str = "digits") -> ConfigDict:
     if variant == "cifar10":  # the paper's: app. A, unconditional
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
         config.family.network = dict(
-            name="nn.NCSNpp", width=128, multipliers=(2, 2, 2), blocks=4, attention=(16,), dropout=0.2
+            name="nn.NCSNpp",
+            width=128,
+            multipliers=(2, 2, 2),
+            blocks=4,
+            attention=(16,),
+            dropout=0.2,
+            taps=(1, 3, 3, 1),
         )
+        # without labels, "mlp" changes only how the layers start: as the paper's
         config.family.conditioning = dict(
-            name="nn.Conditioning", width=512, num_classes=0, noise_features=128, noise_scale=1.0
+            name="nn.Conditioning", width=512, num_classes=0, noise_features=256, noise_scale=1.0, mix="mlp"
         )
         config.family.time.update(mean=-2.0, std=2.0)
         config.family.update(instant=0.25, power=0.75, cond_drop=0.0)
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=6e-4, transition_steps=10_000)
         config.optim.model = dict(name="adam", learning_rate=warmup, b2=0.999, clip=None, every=1)
         config.ema.model.decay = 0.99995
-        config.train.update(steps=800_000, batch_size=1024, log_every=100, checkpoint_every=10_000, sample_every=10_000)
+        config.train.update(
+            steps=800_000, batch_size=1024, log_every=100, checkpoint_every=10_000, sample_every=10_000, flip=True
+        )
     if variant == "imagenet256":  # the paper's: tab. 4, XL/2
-        config.data = dict(name="arrays", path=None)  # latents, scaled to unit variance
+        config.data = dict(name="arrays", path=None)  # latents of images and of mirrored images, times 0.18215
         config.family.network.update(width=1152, depth=28, heads=16, dtype="bfloat16")
         config.family.conditioning.update(width=1152, noise_features=256, noise_scale=1.0)
-        config.family.update(instant=0.75, power=1.0, omega=0.2, kappa=0.92, interval=(0.3, 0.8))
+        config.family.update(instant=0.75, power=1.0, omega=0.2, kappa=0.92, interval=(0.0, 0.75))
         config.optim.model = dict(name="adam", learning_rate=1e-4, b2=0.95, clip=None, every=1)
         config.ema.model.decay = 0.9999
         config.train.update(

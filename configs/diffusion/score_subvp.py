@@ -4,8 +4,13 @@ Song et al. 2021, Score-Based Generative Modeling through SDEs (arXiv:2011.13456
 
     python -m gen_jax.main --config=configs/diffusion/score_subvp.py --workdir=runs/score_subvp
 
-Measured on digits: not yet.
-The variant cifar10 (2.61 FID and 3.02 bits/dim in the paper) was built, not trained.
+Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/diffusion/score_subvp.py): 160 s from the command to the last grid, compilation included. Of 1,000
+samples, as a classifier of the real digits reads them, all ten classes, the rarest 9.0% of them; no copy of a training
+image; samples lie 1.40 times as far from the training images as held-out digits. Held-out digits cost 4.71 bits/dim by
+the probability flow ODE.
+The variant cifar10 (DDPM++ cont., sampled by Euler-Maruyama; 2.61 FID and 3.02 bits/dim in the paper) was built, not
+trained.
 """
 
 from ml_collections import ConfigDict
@@ -56,8 +61,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.network = dict(
             name="nn.NCSNpp", width=128, multipliers=(1, 2, 2, 2), blocks=4, attention=(16,), dropout=0.1
         )
-        config.family.conditioning.update(width=512, noise_features=128)
-        config.family.sampler.update(rtol=1e-5, atol=1e-5)
+        # without labels, "mlp" changes only how the layers start: as the paper's
+        config.family.conditioning.update(width=512, noise_features=128, noise_scale=999.0, mix="mlp")
+        config.family.sampler = dict(name="diffusion.EulerMaruyama")
+        config.family.steps = 1000
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-4, transition_steps=5000)
         config.optim.model = dict(name="adam", learning_rate=warmup, clip=1.0, every=1)
         config.ema.model.decay = 0.9999

@@ -4,8 +4,12 @@ Song et al. 2021, Score-Based Generative Modeling through Stochastic Differentia
 
     python -m gen_jax.main --config=configs/diffusion/score_ve.py --workdir=runs/score_ve
 
-Measured on digits: not yet.
-The variant cifar10 (2.38 FID in the paper) was built, not trained.
+Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/diffusion/score_ve.py): 202 s from the command to the last grid, compilation included. Of 1,000
+samples, as a classifier of the real digits reads them, all ten classes, the rarest 8.0% of them; no copy of a training
+image; samples lie 1.28 times as far from the training images as held-out digits. Held-out digits cost 4.48 bits/dim by
+the probability flow ODE.
+The variant cifar10 (NCSN++ cont.; 2.38 FID in the paper) was built, not trained.
 """
 
 from ml_collections import ConfigDict
@@ -81,12 +85,14 @@ def get_config(variant: str = "digits") -> ConfigDict:
             encoder="residual",
             taps=(1, 3, 3, 1),
         )
-        config.family.conditioning.update(width=512, noise_features=256)
+        # without labels, "mlp" changes only how the layers start: as the paper's
+        config.family.conditioning.update(width=512, noise_features=256, fourier_scale=16.0, mix="mlp")
+        config.family.inputs = dict(name="diffusion.log_snr_input")  # x as it is, and -log sigma
         config.family.steps = 1000
-        config.family.schedule.sigma_max = 50.0
-        config.family.conditioning.fourier_scale = 16.0
+        config.family.schedule.update(sigma_min=0.02, sigma_max=100.0)  # 0.01 and 50 for the paper's data in [0, 1]
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-4, transition_steps=5000)
-        config.optim.model = dict(name="adam", learning_rate=warmup, clip=1.0, every=1)
+        # the paper clips at 1, with eps 1e-8, a loss that is half the sum over the 3072 values whose mean is taken here
+        config.optim.model = dict(name="adam", learning_rate=warmup, eps=1e-8 * 2 / 3072, clip=2 / 3072, every=1)
         config.ema.model.decay = 0.999
         config.train.update(
             steps=1_300_000, batch_size=128, log_every=100, checkpoint_every=20_000, sample_every=20_000, flip=True

@@ -4,8 +4,12 @@ Song et al. 2021, Score-Based Generative Modeling through Stochastic Differentia
 
     python -m gen_jax.main --config=configs/diffusion/score_vp.py --workdir=runs/score_vp
 
-Measured on digits: not yet.
-The variant cifar10 (2.78 FID in the paper) was built, not trained.
+Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+--config=configs/diffusion/score_vp.py): 167 s from the command to the last grid, compilation included. Of 1,000
+samples, as a classifier of the real digits reads them, all ten classes, the rarest 7.9% of them; no copy of a training
+image; samples lie 1.22 times as far from the training images as held-out digits. Held-out digits cost 5.07 bits/dim by
+the probability flow ODE.
+The variant cifar10 (DDPM++ cont.; 2.55 FID in the paper) was built, not trained.
 """
 
 from ml_collections import ConfigDict
@@ -56,7 +60,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.network = dict(
             name="nn.NCSNpp", width=128, multipliers=(1, 2, 2, 2), blocks=4, attention=(16,), dropout=0.1
         )
-        config.family.conditioning.update(width=512, noise_features=128)
+        # without labels, "mlp" changes only how the layers start: as the paper's
+        config.family.conditioning.update(width=512, noise_features=128, noise_scale=999.0, mix="mlp")
         config.family.steps = 1000
         warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-4, transition_steps=5000)
         config.optim.model = dict(name="adam", learning_rate=warmup, clip=1.0, every=1)
