@@ -72,9 +72,7 @@ def run(
         "memorization": memorization(samples["x"], train[0], test[0]),
     }
     if likelihood:
-        trained = open_run(workdir)
-        cond = {"label": test[1]} if "label" in trained.setup.family.cond_keys else None
-        result["likelihood"] = bits_per_dim(trained.setup.family, trained.state.averaged, test[0], cond)
+        result["likelihood"] = bits_per_dim(open_run(workdir), *test)
     _show(result)
     report.write(out, result)
     print(f"written: {out}")

@@ -23,7 +23,7 @@ from gen_jax.build import build, names
 from gen_jax.errors import UserError, unknown
 from gen_jax.tasks.generation import make_generate
 from gen_jax.training import parallel, writers
-from gen_jax.training.restore import open_run
+from gen_jax.training.restore import Run, open_run
 from gen_jax.training.setup import set_up
 from gen_jax.types import DataInfo, Family
 
@@ -39,7 +39,7 @@ def run(
     guidance: float | None = None,
     family: Mapping[str, Any] | None = None,
     ema: float | None = None,
-    checkpoint: int | None = None,
+    checkpoint: int | str | None = None,
     batch_size: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -53,9 +53,9 @@ def run(
       steps: of the sampler; None: the config's, as for the next two. sampler: by name, such as "DDIM".
       guidance: the scale of classifier-free guidance.
       family: any fields of the config's family, to be changed for these samples: {"sampler": {"name":
-        "diffusion.EDMStochastic", "churn": 40}}. A spec with a name replaces the whole one, another dict is merged.
+        "diffusion.EDMStochastic", "gamma": 0.3}}. A spec with a name replaces the whole one, another dict is merged.
       ema: the relative width of the average of the parameters, made of the run's snapshots (training/ema.py).
-      checkpoint: the step of the checkpoint to take; None: the newest.
+      checkpoint: the step of the checkpoint to take, or "best" (where config.evals keeps one); None: the newest.
       batch_size: how many are drawn at once; None: the config's sample.batch_size.
       out: a .png (one grid), an .npz, or a folder. overwrite: whether it may be there already.
 
@@ -65,6 +65,54 @@ def run(
     Raises:
       UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
     """
+    check_numbers(num=num, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
+    target = _check_out(out, overwrite)
+    trained = open_model(
+        workdir, steps=steps, sampler=sampler, guidance=guidance, family=family, ema=ema, checkpoint=checkpoint
+    )
+    model, info = trained.setup.family, trained.info
+    if info.dtype != "uint8" and target is not None and not target.suffix:
+        raise UserError(f"--out={out}: the samples are {info.dtype} and no pictures; write them to an .npz")
+    labels = None if label is None else [_class(label, model, info)] * num
+    size = batch_size or trained.config["sample"]["batch_size"]
+    generate = make_generate(model, info, size, parallel.split_batch(trained.mesh))
+    samples = generate(trained.state, num, seed, labels)
+    if target is not None:
+        _write(target, samples, info)
+    return samples
+
+
+def open_model(
+    workdir: str | Path,
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    guidance: float | None = None,
+    family: Mapping[str, Any] | None = None,
+    ema: float | None = None,
+    checkpoint: int | str | None = None,
+) -> Run:
+    """The run in `workdir`, its family and its parameters changed as the arguments of `run` say.
+
+    Raises:
+      UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
+    """
+    parallel.use_compilation_cache()
+    trained = open_run(workdir, checkpoint)
+    setup, state = trained.setup, trained.state
+    if family is not None:
+        setup = set_up(trained.config | {"family": _merge(trained.config["family"], family)}, trained.info)
+        state = setup.attach(state, parallel.replicated(trained.mesh))
+    model = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
+    if ema is not None:
+        state = state.replace(ema={**state.ema, **trained.post_hoc(ema)})
+    return dataclasses.replace(trained, setup=dataclasses.replace(setup, family=model), state=state)
+
+
+def check_numbers(
+    num: int | None, seed: int, steps: int | None, guidance: float | None, batch_size: int | None
+) -> None:
+    """Raises UserError where a flag's number is out of range."""
     for name, value in (("num", num), ("steps", steps), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise UserError(f"--{name}={value}: it must be at least 1")
@@ -72,26 +120,23 @@ def run(
         raise UserError(f"--seed={seed}: it must be 0 to {2**31 - 1}")
     if guidance is not None and not math.isfinite(guidance):
         raise UserError(f"--guidance={guidance}: it must be a finite number")
-    target = _check_out(out, overwrite)
-    parallel.use_compilation_cache()
-    trained = open_run(workdir, checkpoint)
-    config, info, state = trained.config, trained.info, trained.state
-    if info.dtype != "uint8" and target is not None and not target.suffix:
-        raise UserError(f"--out={out}: the samples are {info.dtype} and no pictures; write them to an .npz")
-    setup = trained.setup
-    if family is not None:
-        setup = set_up(config | {"family": _merge(config["family"], family)}, info)
-        state = setup.attach(state, parallel.replicated(trained.mesh))
-    model = _override(setup.family, steps=steps, sampler=sampler, guidance=guidance)
-    if ema is not None:
-        state = state.replace(ema={**state.ema, **trained.post_hoc(ema)})
-    labels = None if label is None else [_class(label, model, info)] * num
-    size = batch_size or config["sample"]["batch_size"]
-    generate = make_generate(model, info, size, parallel.split_batch(trained.mesh))
-    samples = generate(state, num, seed, labels)
-    if target is not None:
-        _write(target, samples, info)
-    return samples
+
+
+def parse_family(text: str | None) -> dict[str, Any] | None:
+    """The value of --family: fields of the family as JSON.
+
+    Raises:
+      UserError: it is not JSON, or no fields.
+    """
+    if text is None:
+        return None
+    try:
+        family = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--family={text} is not JSON: {error}") from error
+    if not isinstance(family, dict):
+        raise UserError(f"--family={text}: fields of the family as JSON, such as '{{\"steps\": 20}}'")
+    return family
 
 
 def _merge(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,15 +229,9 @@ def main(argv: list[str]) -> None:
     for name in ("workdir", "out"):
         if getattr(given, name) is None:
             raise UserError(f"--{name} is needed: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png")
-    try:
-        family = None if given.family is None else json.loads(given.family)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--family={given.family} is not JSON: {error}") from error
-    if family is not None and not isinstance(family, dict):
-        raise UserError(f"--family={given.family}: fields of the family as JSON, such as '{{\"steps\": 20}}'")
     names = ["num", "label", "seed", "steps", "sampler", "guidance", "ema", "checkpoint", "batch_size"]
     names += ["out", "overwrite"]
-    samples = run(given.workdir, family=family, **{name: getattr(given, name) for name in names})
+    samples = run(given.workdir, family=parse_family(given.family), **{name: getattr(given, name) for name in names})
     print(f"{len(samples['x'])} samples: {given.out}")
 
 
@@ -206,7 +245,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; default: the config's.")
     flags.DEFINE_string("family", None, """Other fields of the family, as JSON: '{"clip": 1.0}'.""")
     flags.DEFINE_float("ema", None, "Relative width of the average of the parameters, for runs with post-hoc averages.")
-    flags.DEFINE_integer("checkpoint", None, "The step of the checkpoint to take; default: the newest.")
+    flags.DEFINE_string("checkpoint", None, "The step of the checkpoint to take, or best; default: the newest.")
     flags.DEFINE_integer("batch_size", None, "How many are drawn at once; default: the config's sample.batch_size.")
     flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, or folder/.")
     flags.DEFINE_boolean("overwrite", False, "Whether --out may be there already.")

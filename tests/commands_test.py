@@ -45,10 +45,21 @@ def get_config():
 """
 
 
+EVALS = """
+from configs.quickstart import get_config as quickstart
+
+def get_config():
+    config = quickstart()
+    config.evals = dict(every=1, metrics=dict(fid=dict(name="evals.fid")), best=dict(figure="fid", mode="min"))
+    return config
+"""
+
+
 def environment(cache: Path, devices: int = 1) -> dict[str, str]:
     """Of a command: a cache of its own, and as many virtual devices, not the eight that the tests have."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "XDG_CACHE_HOME": str(cache)}
-    return os.environ | flags | {"JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
+    offline = {"https_proxy": "http://127.0.0.1:9", "GEN_JAX_WEIGHTS": str(cache / "weights")}
+    return os.environ | flags | offline | {"JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
 
 
 def command(module: str, *args: object, env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -158,6 +169,24 @@ def sample(name: str, *args: str, says: tuple[str, ...], prepare=None) -> Row:
     out = () if any(arg.startswith("--out") for arg in args) else ("--out={here}/out.png",)
     return Row(name, (*args, *workdir, *out), says, "sample", prepare)
 
+
+def arrays(**shapes: tuple[int, ...]) -> Callable[[Path, Path], None]:
+    """here/NAME.npz with so many images of noise."""
+
+    def prepare(here: Path, runs: Path) -> None:
+        for name, shape in shapes.items():
+            np.savez(here / f"{name}.npz", x=np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+    return prepare
+
+
+def evaluate(name: str, *args: str, says: tuple[str, ...], prepare=None) -> Row:
+    """A row of evaluate, of the diffusion run unless the row gives --workdir or --samples."""
+    given = any(arg.startswith(("--workdir", "--samples")) for arg in args)
+    return Row(name, (*args, *(() if given else ("--workdir={runs}/diffusion",))), says, "evaluate", prepare)
+
+
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 
 BAD = [
     # Flags.
@@ -351,6 +380,46 @@ BAD = [
         prepare=write("file", "x"),
     ),
     sample("sample: out and label", "--out={here}/new/folder/", "--label=11", says=("--label=11",)),
+    sample("sample: checkpoint", "--checkpoint=newest", says=("--checkpoint=newest", "a step, or best")),
+    sample("sample: no best", "--checkpoint=best", says=("--checkpoint=best", "config.evals")),
+    # Evaluation.
+    Row("evaluate: nothing", (), ("--workdir is needed", "--samples and --reference"), "evaluate"),
+    evaluate(
+        "evaluate: no checkpoints", "--workdir={here}/run", says=("no checkpoints",), prepare=a_run_without_checkpoints
+    ),
+    evaluate("evaluate: metric", "--evals=fid,prcd", says=("metric 'prcd'", "did you mean 'prdc'?", "kid")),
+    evaluate("evaluate: split", "--split=val", says=("split 'val'", "test, train")),
+    evaluate(
+        "evaluate: wrong checksum",
+        "--features=inception",
+        f"--weights={{here}}/{INCEPTION}",
+        says=(INCEPTION, "sha256", "6726825d"),
+        prepare=write(INCEPTION, "x"),
+    ),
+    evaluate(
+        "evaluate: no reference",
+        *("--samples={here}/a.npz", "--out={here}/e.json"),
+        says=("--reference is needed",),
+        prepare=arrays(a=(4, 8, 8, 1)),
+    ),
+    evaluate(
+        "evaluate: another size",
+        *("--samples={here}/a.npz", "--reference=digits", "--out={here}/e.json"),
+        says=("16x16x3", "8x8x1"),
+        prepare=arrays(a=(4, 16, 16, 3)),
+    ),
+    evaluate(
+        "evaluate: empty folder",
+        *("--samples={here}/images", "--reference=digits", "--out={here}/e.json"),
+        says=("{here}/images", "empty"),
+        prepare=empty_folder,
+    ),
+    main(
+        "evals: no such figure",
+        "--config={here}/c.py",
+        says=("figure in config.evals.best 'fid'", "did you mean 'fid_own'?"),
+        prepare=write("c.py", EVALS),
+    ),
 ]
 
 GOOD = [
@@ -391,7 +460,10 @@ GOOD = [
     sample("sample: overwrite", "--num=1", "--out={here}/g.png", "--overwrite", says=(), prepare=write("g.png", "x")),
     sample("sample: VAE", "--num=3", "--workdir={runs}/vae", says=()),
     sample("sample: GAN", "--num=3", "--workdir={runs}/gan", says=()),
-    *(Row(f"{module} --help", ("--help",), (), module) for module in ("main", "sample", "data")),
+    evaluate(
+        "evaluate: run", "--num=20", "--evals=prdc,sliced_wasserstein", "--workdir={here}/run", says=(), prepare=a_run
+    ),
+    *(Row(f"{module} --help", ("--help",), (), module) for module in ("main", "sample", "data", "evaluate")),
 ]
 
 
@@ -535,6 +607,31 @@ def test_a_finished_run_is_not_trained_again(row, outcome, runs):
 
 
 @pytest.mark.slow
+def test_weights_that_cannot_be_downloaded_are_named_with_what_works_without(runs):
+    """What is about to be downloaded is told before it is tried."""
+    done = command("evaluate", f"--workdir={runs}/diffusion", "--features=inception", env=environment(runs / "cache"))
+    told, error = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "downloading" in told
+    assert "96 MB" in told
+    assert all(text in error for text in ("cannot be downloaded", INCEPTION, f"{runs}/cache/weights", "fid_own"))
+    assert not (runs / "diffusion" / "evals.json").exists()
+
+
+@pytest.mark.slow
+@good("evaluate: run")
+def test_an_evaluation_is_printed_and_added_to_the_run(row, outcome):
+    seen = outcome(row)
+    (evaluation,) = json.loads((seen.here / "run" / "evals.json").read_text())["evaluations"]
+    assert {"precision_own", "sliced_wasserstein"} <= evaluation["figures"].keys()
+    lines = seen.done.stdout.splitlines()
+    assert "features: a classifier of digits itself" in lines[0]
+    for name, figure in evaluation["figures"].items():
+        assert f"{name}: {figure['value']:.5g}" in lines
+    assert lines[-1] == f"written: {seen.here}/run/evals.json"
+
+
+@pytest.mark.slow
 @good("sample: npz")
 def test_an_npz_has_x_and_label(row, outcome):
     with np.load(outcome(row).here / "new" / "x.npz", allow_pickle=False) as arrays:
@@ -562,6 +659,7 @@ def test_help_names_the_flags(row, outcome):
     wanted = {
         "main": ("--config", "--workdir"),
         "sample": ("--num", "--label", "--out"),
+        "evaluate": ("--workdir", "--evals", "--samples"),
         "data": ("--source", "--path"),
     }
     assert all(flag in outcome(row).done.stdout for flag in wanted[row.module])

@@ -1,0 +1,22 @@
+"""Metrics, one short file each. What a metric is asked of is told by its arguments' names; CONTRIBUTING says how.
+
+    file                     figures                                       reads         best
+    frechet                  fid, fid/low, fid/high; fid_infinity          features      0
+    kid                      kid, kid/subsets, kid/std                     features      0
+    inception_score          inception_score                               logits        the number of classes
+    prdc                     precision, recall, density, coverage          features      1 (of density about 1)
+    mmd                      mmd (its square)                              features      0
+    vendi                    vendi                                         features      more is more diverse
+    sliced_wasserstein       sliced_wasserstein                            pixels        0
+    label_agreement          agreement, classes_read, read/CLASS           pixels        1; all classes, evenly
+    classification_accuracy  cas beside cas_real                           pixels        cas_real
+    modes                    modes, modes/kl_uniform, modes/kl_train       pixels        modes/known; 0
+    memorization             exact_copies, authenticity, distance_ratio    pixels        0; authenticity_test; 1
+    bits_per_dim             bits_per_dim_ode, bits_per_dim_elbo           the model     less
+    ppl                      ppl, or ppl_pixels                            the model     less
+    psnr, ssim, lpips        psnr in dB, ssim, lpips; for restoration      pairs         more; 1; 0
+    frechet_audio            fad                                           features      0
+    clip_score               clip_score, of embeddings made elsewhere      embeddings    more
+
+checks, blocks and classifier are what several of them share. Features and logits come from a network of features/.
+"""

@@ -6,7 +6,7 @@ arXiv:2011.13456, tab. 2, there NLL) with uniform dequantization, and by the var
 """
 
 import dataclasses
-from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,31 +20,33 @@ from gen_jax.families.vdm import VDM
 from gen_jax.random import fold
 from gen_jax.types import Params
 
+VERSION = 1
 MAX_LOG_SNR = 13.3
 """Where noise is taken for none and data for gone, as in Kingma et al. 2021: log snr 13.3 and -13.3."""
 
 
 def bits_per_dim(
-    family: Diffusion | VDM,
-    params: Params,
-    x: np.ndarray,
-    cond: Mapping[str, np.ndarray] | None = None,
+    run: Any,
+    test_x: np.ndarray,
+    test_label: np.ndarray | None = None,
     *,
     end: float | None = None,
     steps: int = 100,
     probes: int | None = 1,
     draws: int = 32,
+    num: int | None = None,
     batch_size: int = 100,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Bits per dimension of x, on the mean over the images.
+    """Bits per dimension of held-out images under a run's model, on the mean over the images.
 
     Args:
-      family, params: the model, as it samples (its moving average, say).
-      x: held-out images, uint8 [n, ...]. cond: what the model is conditioned on, by name, each [n, ...].
+      run: an opened run (training.restore.Run) of a diffusion model, taken as it samples: with averaged parameters.
+      test_x: uint8 [n, ...]. test_label: int [n], for models that are conditional on it; others don't read it.
       end: the last time; None: the family's, or that of log snr 13.3 where a fixed schedule's goes beyond.
       steps: of the ODE, at equal distances of log snr, four evaluations each. probes: for its divergence, None for the
         exact trace of small images. draws: evaluations of the variational bound per image.
+      num: of more images, so many are drawn (by `seed`); None: all.
       seed: image i's randomness depends on (seed, i) alone, not on batch_size.
 
     Returns:
@@ -53,18 +55,28 @@ def bits_per_dim(
       each goes with `probes` derivatives). bits_per_dim_elbo/prior, /diffusion, /reconstruction: the bound's parts.
 
     Raises:
-      UserError: fewer than two images, images that are not bytes or not of the family's shape, or a condition that is
-        missing or of another length.
+      UserError: a model that is no diffusion model or conditional on more than labels, fewer than two images, images
+        that are not bytes or not of the model's shape, or labels that are missing or of another count.
     """
+    family, params, x = run.setup.family, run.state.averaged, test_x
+    if not isinstance(family, Diffusion | VDM):
+        raise UserError(f"bits_per_dim: a {type(family).__name__} is no diffusion model (Diffusion, VDM)")
     if len(x) < 2 or x.dtype != np.uint8 or x.shape[1:] != tuple(family.shape):
         raise UserError(
             f"bits per dimension need two images or more, uint8 [n, {', '.join(map(str, family.shape))}], these are "
             f"{x.dtype} {list(x.shape)}"
         )
-    cond = {} if cond is None else dict(cond)
+    cond = {}
     for name in family.cond_keys:
-        if len(cond.get(name, ())) != len(x):
-            raise UserError(f"bits per dimension of {len(x)} images need as many values of '{name}' in cond")
+        value = test_label if name == "label" else None
+        if value is None or len(value) != len(x):
+            raise UserError(f"bits per dimension of {len(x)} images need as many values of '{name}'")
+        cond[name] = np.asarray(value)
+    if num is not None and num < 2:
+        raise UserError(f"bits_per_dim: num={num}; needed: 2 or more")
+    if num is not None and num < len(x):
+        drawn = np.sort(np.random.default_rng(seed).choice(len(x), num, replace=False))
+        x, cond = x[drawn], {name: value[drawn] for name, value in cond.items()}
     if isinstance(family, Diffusion):
         family = dataclasses.replace(family, guidance={}, clip=None)
     shape = x.shape[1:]
@@ -88,7 +100,7 @@ def bits_per_dim(
     for i in range(0, len(x), batch_size):
         # The last batch is filled up with images seen before, so that it has the others' shape.
         index = np.minimum(np.arange(i, i + min(batch_size, len(x))), len(x) - 1)
-        values = measure(params, index, x[index], {k: np.asarray(v)[index] for k, v in cond.items()})
+        values = measure(params, index, x[index], {k: v[index] for k, v in cond.items()})
         rows.append(np.stack(values)[:, : len(x) - i])
     ode, *parts = np.concatenate(rows, axis=1).astype(np.float64)  # [n] each
     figures: dict[str, float] = {}

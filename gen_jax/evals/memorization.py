@@ -7,10 +7,13 @@ recoloured. What a number means shows beside the same number of held-out images,
 import numpy as np
 
 from gen_jax.errors import UserError
+from gen_jax.evals.checks import check_images
+
+VERSION = 1
 
 
 def memorization(x: np.ndarray, train_x: np.ndarray, test_x: np.ndarray, *, seed: int = 0) -> dict[str, float]:
-    """Compares samples [n, ...] with training [m, ...] and held-out test images [k, ...], all uint8 of one shape.
+    """Compares samples x [n, ...] with training [m, ...] and held-out test images [k, ...], all uint8 of one shape.
 
     Let i be the training image nearest to a sample. The search is exact and goes in blocks: its memory does not grow
     with n * m.
@@ -33,12 +36,10 @@ def memorization(x: np.ndarray, train_x: np.ndarray, test_x: np.ndarray, *, seed
         high for samples: a part of the data is never drawn.
 
     Raises:
-      UserError: shapes that don't agree, fewer than two images in a set, or test images of which more than half are
-        training images too.
+      UserError: images that are not uint8, shapes that don't agree, fewer than two images in a set, or test images of
+        which more than half are training images too.
     """
-    for what, images in (("samples", x), ("training images", train_x), ("test images", test_x)):
-        if len(images) < 2 or images.shape[1:] != train_x.shape[1:]:
-            raise UserError(f"memorization: {what} of shape {list(images.shape)}; needed: two or more of one shape")
+    check_images("memorization", 2, {"training images": train_x, "samples": x, "test images": test_x})
     samples, train, test = _rows(x), _rows(train_x), _rows(test_x)
 
     distance, nearest = _nearest(samples, train)
@@ -65,6 +66,20 @@ def memorization(x: np.ndarray, train_x: np.ndarray, test_x: np.ndarray, *, seed
     }
 
 
+def nearest_training(images: np.ndarray, train_x: np.ndarray, num: int = 1) -> np.ndarray:
+    """Which training images [m, ...] lie nearest to each of images [n, ...]: indices int [n, num], the nearest first.
+
+    All are uint8 of one shape; the distance is that of `memorization`, and the search as exact.
+
+    Raises:
+      UserError: images that are not uint8, shapes that don't agree, or a num that is not from 1 to m.
+    """
+    check_images("nearest_training", 1, {"images": images, "training images": train_x})
+    if not 1 <= num <= len(train_x):
+        raise UserError(f"nearest_training: num={num}; needed: 1 to {len(train_x)}, the number of training images")
+    return _search(_rows(images), _rows(train_x), num)[1]
+
+
 def _two_sample(samples: np.ndarray, test: np.ndarray, seed: int) -> tuple[float, float]:
     """Leave-one-out accuracy of the nearest neighbour on the test images, and on as many samples."""
     rng = np.random.default_rng(seed)
@@ -82,11 +97,15 @@ def _accuracy(own: np.ndarray, other: np.ndarray) -> float:
 
 def _nearest(queries: np.ndarray, rows: np.ndarray, rank: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The distance to the rank-th nearest row, and which it is: float [n], int [n]."""
+    distance, index = _search(queries, rows, rank)
+    return distance[:, -1], index[:, -1]
+
+
+def _search(queries: np.ndarray, rows: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distances to the `num` nearest rows, in order, and which they are: float [n, num], int [n, num]."""
     from sklearn.neighbors import NearestNeighbors  # takes a second to import
 
-    search = NearestNeighbors(n_neighbors=rank, algorithm="brute").fit(rows)
-    distance, index = search.kneighbors(queries)
-    return distance[:, -1], index[:, -1]
+    return NearestNeighbors(n_neighbors=num, algorithm="brute").fit(rows).kneighbors(queries)
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Drawing samples from any family, in batches of one compiled size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,37 @@ from gen_jax.errors import UserError
 from gen_jax.types import DataInfo, Family, TrainState
 
 Generate = Callable[..., dict[str, np.ndarray]]
+Stream = Callable[..., Iterator[dict[str, np.ndarray]]]
 
 
-def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax.sharding.Sharding | None = None):
-    """The function generate(state, num, seed=0, labels=None) -> {"x", "label"}.
+def make_generate(
+    family: Family, info: DataInfo, batch_size: int, sharding: jax.sharding.Sharding | None = None
+) -> Generate:
+    """The function generate(state, num, seed=0, labels=None) -> {"x", "label"}: all that `make_stream` gives, at once.
 
-    x is uint8 [num, h, w, c] for images, float32 for data that is. Sample i depends on (seed, i) and its label alone:
-    whatever `num` is, the batches have the one size `batch_size`, so that it is even the same to the last bit. labels:
-    int [num]; None takes 0, 1, 2, ... in turn where the family is conditional on a label. `sharding` splits each batch
-    over devices.
+    x is uint8 [num, h, w, c] for images, float32 for data that is; label int32 [num], where the family asks for one.
+    """
+    return collected(make_stream(family, info, batch_size, sharding))
+
+
+def collected(stream: Stream) -> Generate:
+    """The function that draws what a stream draws, and returns it whole."""
+
+    def generate(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):
+        chunks = list(stream(state, num, seed, labels))
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    return generate
+
+
+def make_stream(
+    family: Family, info: DataInfo, batch_size: int, sharding: jax.sharding.Sharding | None = None
+) -> Stream:
+    """The function stream(state, num, seed=0, labels=None), which yields {"x", "label"} batch after batch.
+
+    Sample i depends on (seed, i) and its label alone: whatever `num` is, the batches have the one size `batch_size`
+    (the last is cut), so that it is even the same to the last bit. labels: int [num]; None takes 0, 1, 2, ... in turn
+    where the family is conditional on a label. `sharding` splits each batch over devices.
 
     The parameters are the averaged ones (EMA) of every player that has them.
     """
@@ -36,19 +58,28 @@ def make_generate(family: Family, info: DataInfo, batch_size: int, sharding: jax
         x = family.sample(state.averaged, state.extra, keys, cond)
         return to_uint8(x) if info.dtype == "uint8" else x
 
-    def generate(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):
+    def stream(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):
         if num < 1:
             raise UserError(f"num={num}: at least one sample has to be drawn")
         label = None
         if "label" in family.cond_keys:
             label = np.arange(num) % info.num_classes if labels is None else np.asarray(labels)
             label = label.astype(np.int32)
-        chunks = []
+
+        def fetch(start: int, x: jax.Array) -> dict[str, np.ndarray]:
+            count = min(batch_size, num - start)
+            batch = {"x": np.asarray(jax.device_get(x))[:count]}
+            return batch if label is None else batch | {"label": label[start : start + count]}
+
+        running = None  # one batch is drawn while the one before is copied and used
         for start in range(0, num, batch_size):
             index = np.arange(start, start + batch_size, dtype=np.int32)
             cond = {} if label is None else {"label": jnp.asarray(label[index % num])}
-            chunks.append(draw(state, jnp.int32(seed), jnp.asarray(index), cond))
-        x = np.concatenate(jax.device_get(chunks))[:num]
-        return {"x": x} if label is None else {"x": x, "label": label}
+            drawn = start, draw(state, jnp.int32(seed), jnp.asarray(index), cond)
+            if running is not None:
+                yield fetch(*running)
+            running = drawn
+        assert running is not None
+        yield fetch(*running)
 
-    return generate
+    return stream

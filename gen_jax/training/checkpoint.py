@@ -66,9 +66,10 @@ class Checkpoints:
         """
         self.wait()
         try:
-            # A checkpoint of this step that is there was found damaged, or is of what was rolled back.
+            # overwrite: a checkpoint of this step that is there was found damaged, or is of what was rolled back.
+            # force: also where a later one is there, which Orbax would take for a reason to leave this one out.
             response = self._checkpointer.save_checkpointables_async(
-                step, _checkpointables(state, data), custom_metadata=metadata, overwrite=True
+                step, _checkpointables(state, data), custom_metadata=metadata, overwrite=True, force=True
             )
         except OSError as error:
             raise UserError(f"cannot write checkpoint {step} in {self.directory}: {error}") from error

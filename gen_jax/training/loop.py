@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import numpy as np
 from gen_jax.data.load import batches, load, take_batches
 from gen_jax.data.transforms import prepare
 from gen_jax.errors import UserError
-from gen_jax.tasks.generation import Generate, make_generate
+from gen_jax.evals.during import Evaluator, make_evaluator
+from gen_jax.evals.receipts import describe_family
+from gen_jax.evals.run import Samples
+from gen_jax.tasks.generation import Generate, Stream, collected, make_stream
 from gen_jax.training import parallel, writers
+from gen_jax.training.best import Best
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
 from gen_jax.training.ema import snapshot_interval
+from gen_jax.training.restore import Run
 from gen_jax.training.setup import Setup, check_config, set_up, steps_per_call
 from gen_jax.training.state import count_params, watched
 from gen_jax.training.step import make_train_step, scan_steps
@@ -52,14 +58,21 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         keys=setup.family.cond_keys,
         seed=config.seed,
     )
+    evaluator = make_evaluator(
+        config.to_dict()["evals"] or {},
+        config.data.name,
+        lambda split: source if split == "train" else load(config.data.to_dict(), split),
+    )
+    best = evaluator.best if evaluator else None
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setup.shapes))
-    claim(workdir, config.to_dict(), needed_bytes=(settings.keep + 1) * state_bytes)
+    claim(workdir, config.to_dict(), needed_bytes=(settings.keep + 1 + bool(best)) * state_bytes)
 
     # Snapshots of post-hoc averages: what an average of any other width is made of after training.
     snapshot_every = snapshot_interval(config.ema.to_dict())
     with (
         Checkpoints(workdir / "checkpoints", settings.keep) as checkpoints,
         Checkpoints(workdir / "snapshots") if snapshot_every else contextlib.nullcontext() as snapshots,
+        Best(workdir / "best", best.figure, best.mode) if best else contextlib.nullcontext() as keeper,
     ):
         # 2. The state: of the newest whole checkpoint in the folder, or a new one.
         whole = parallel.replicated(mesh)
@@ -75,7 +88,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         step_fn = make_train_step(
             setup.family, setup.optimizers, setup.tracks, functools.partial(prepare, flip=settings.flip)
         )
-        per_call = steps_per_call(settings, step, snapshot_every)
+        per_call = steps_per_call(settings, step, snapshot_every, evaluator.every if evaluator else 0)
         step_fn = step_fn if per_call == 1 else scan_steps(step_fn)
         split = parallel.split_batch(mesh, per_call)
         key = run_key(config, metadata, whole)
@@ -85,10 +98,12 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
             shapes = parallel.to_devices(take_batches(data, per_call), split)
             data.set_state(position)  # only looked at: it will be the first batch
             compiled = parallel.compile_step(step_fn, state, shapes, key, mesh, per_call)
-            writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled))
+            evals = {"evals": evaluator.describe()} if evaluator else {}
+            writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled) | evals)
 
         # 4. The loop. It waits for the devices only where it logs.
-        generate = make_generate(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
+        stream = make_stream(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
+        generate = collected(stream)
         with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
             pending = []
             while step < settings.steps:
@@ -99,15 +114,26 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                 step += per_call
                 pending.append(metrics)
                 last = step == settings.steps
+                measured = evaluator is not None and (last or step % evaluator.every == 0)
 
                 # a. Report, and look whether the updates are finite. Before a save too: what is averaged is not saved.
-                if last or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:
+                #    Evaluate before the save as well: who goes on from it has this step's figures and best checkpoint.
+                if last or measured or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:
                     row = average(pending) | {"skipped": total_skipped(state)}
                     row["images_per_second"] = progress.rate(step, settings.batch_size)
+                    diverged = row["skipped"] > settings.max_skipped
                     progress.show(step, row)
+                    if evaluator and measured and not diverged:
+                        run = Run(config.to_dict(), source.info, setup, workdir, step, state.replace(opt={}), mesh)
+                        with progress.paused():
+                            figures, seconds = measure(evaluator, run, stream)
+                            value = figures[best.figure] if best else np.nan
+                            improved = keeper is not None and keeper.offer(value, step, state, data, metadata)
+                        progress.evaluated(step, figures, seconds, improved)
+                        row |= {f"evals/{name}": value for name, value in (figures | {"seconds": seconds}).items()}
                     writer.scalars(step, row)
                     pending = []
-                    if row["skipped"] > settings.max_skipped:
+                    if diverged:
                         step, state, metadata = roll_back(step, state, metadata, checkpoints, setup, config, whole)
                         key = run_key(config, metadata, whole)
                         writer.rewind(step)
@@ -182,6 +208,17 @@ def roll_back(
     step, state, metadata = restored
     log.warning("%s. Rolled back to step %s; the next time the run stops", what, step)
     return step, state, metadata | {"rollbacks": metadata["rollbacks"] + 1}
+
+
+def measure(evaluator: Evaluator, run: Run, stream: Stream) -> tuple[dict[str, float], float]:
+    """The figures of the run as it is now, and the seconds that they took."""
+    start = time.perf_counter()
+    facts = {"seed": evaluator.seed, **describe_family(run.setup.family), "ema": bool(run.state.ema)}
+    samples = Samples(
+        lambda: stream(run.state, evaluator.num, evaluator.seed), evaluator.num, run.info, facts, run.step
+    )
+    figures = evaluator(samples, run, run.workdir / "receipts.json")
+    return figures, time.perf_counter() - start
 
 
 def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:

@@ -54,17 +54,31 @@ class Run:
         return jax.device_put(averages, whole)
 
 
-def open_run(workdir: str | Path, checkpoint: int | None = None) -> Run:
-    """The run in `workdir`, with the state of its newest whole checkpoint, or of the one at step `checkpoint`.
+def open_run(workdir: str | Path, checkpoint: int | str | None = None) -> Run:
+    """The run in `workdir`, with the state of its newest whole checkpoint.
+
+    checkpoint: the step of the one to take, or "best", the one that config.evals.best keeps.
 
     Raises:
-      UserError: there is no run, no whole checkpoint, or none at that step.
+      UserError: there is no run, no whole checkpoint, or none at that step, or no best one.
     """
     workdir = Path(workdir)
     config = read_config(workdir)
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        info = data_info(checkpoints.describe(checkpoint))
+    folder, at = workdir / "checkpoints", None
+    if checkpoint == "best":
+        folder = workdir / "best"
+        if not folder.is_dir():
+            raise UserError(
+                f"--checkpoint=best: there is none in {workdir}; train with config.evals, whose field best names a "
+                "figure, or give a step"
+            )
+    elif checkpoint is not None:
+        if not str(checkpoint).isdigit():
+            raise UserError(f"--checkpoint={checkpoint}: give a step, or best")
+        at = int(checkpoint)
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        info = data_info(checkpoints.describe(at))
         setup = set_up(config, info)
         mesh = parallel.make_mesh(config["parallel"]["data"])
-        step, state = checkpoints.restore_model(setup.shapes, parallel.replicated(mesh), checkpoint)
+        step, state = checkpoints.restore_model(setup.shapes, parallel.replicated(mesh), at)
     return Run(config, info, setup, workdir, step, state, mesh)

@@ -1,10 +1,11 @@
 """What a run leaves and shows: metrics.jsonl, TensorBoard, sample grids, the start table and the progress line."""
 
+import contextlib
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import rich.progress
 import rich.table
 from PIL import Image
 from tensorboardX import SummaryWriter
+
+SHOWN = 8  # figures of an evaluation in its line; all are in metrics.jsonl
 
 
 class MetricWriter:
@@ -159,19 +162,32 @@ class Progress:
         else:
             self._console.print(f"step {step}/{self._steps}  {text}", markup=False)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Does not count the time of the block in images per second, which are training's."""
+        start = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - start
+
+    def evaluated(self, step: int, figures: Mapping[str, float], seconds: float, best: bool) -> None:
+        """A line of the step's main figures and of what they cost. best: they are of the best checkpoint so far."""
+        main = [f"{name} {value:.4g}" for name, value in figures.items() if "/" not in name][:SHOWN]
+        text = f"step {step}/{self._steps}  {'  '.join(main)}  evaluated in {duration(seconds)}"
+        self._console.print(text + ("  (the best so far)" if best else ""), markup=False)
+
 
 def make_console() -> rich.console.Console:
     """Where people are told things. What is no terminal gets plain lines of any length, a notebook too."""
     return rich.console.Console(file=sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
-def start_table(console: rich.console.Console, rows: Mapping[str, str]) -> None:
-    """The facts of a run before it starts: a table on a terminal, `name: value` lines elsewhere."""
+def start_table(console: rich.console.Console, rows: Mapping[str, str], title: str = "gen_jax") -> None:
+    """The facts of a run before it starts, say: a table on a terminal, `name: value` lines elsewhere."""
     if not console.is_terminal:
         for name, value in rows.items():
             console.print(f"{name}: {value}", markup=False)
         return
-    table = rich.table.Table(show_header=False, title="gen_jax")
+    table = rich.table.Table(show_header=False, title=title)
     for name, value in rows.items():
         table.add_row(name, value)
     console.print(table)

@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -82,10 +83,15 @@ def parameters(family):
     return family.init(jax.random.key(0), {"x": jnp.zeros((2, *SHAPE)), "label": jnp.zeros(2, int)})[0]
 
 
+def opened(family, params):
+    """What the metric reads of an opened run."""
+    return SimpleNamespace(setup=SimpleNamespace(family=family), state=SimpleNamespace(averaged=params))
+
+
 @pytest.mark.parametrize("family", [FAMILY, VDM(Exact(log_snr=True), Plain(), SHAPE, Euler(), MonotoneNoise(8))])
 def test_the_exact_model_needs_the_entropy_and_its_bound_what_it_says(family):
     n = 1000
-    figures = bits_per_dim(family, parameters(family), grey(n), steps=30, draws=32, batch_size=500)
+    figures = bits_per_dim(opened(family, parameters(family)), grey(n), steps=30, draws=32, batch_size=500)
     parts = [figures[f"bits_per_dim_elbo/{name}"] for name in ("prior", "diffusion", "reconstruction")]
     assert sum(parts) == pytest.approx(figures["bits_per_dim_elbo"])
     low = -5.0 if isinstance(family, VDM) else float(log_snr(Cosine(), jnp.float32(0.98)))
@@ -100,29 +106,43 @@ def test_the_exact_model_needs_the_entropy_and_its_bound_what_it_says(family):
 
 def test_figures_depend_neither_on_batches_nor_on_guidance_and_clipping():
     params, x = parameters(FAMILY), grey(7)
-    whole = bits_per_dim(FAMILY, params, x, steps=4, draws=2)
-    assert bits_per_dim(FAMILY, params, x, steps=4, draws=2, batch_size=3) == pytest.approx(whole, rel=1e-3)
+    run = opened(FAMILY, params)
+    whole = bits_per_dim(run, x, steps=4, draws=2)
+    assert bits_per_dim(run, x, steps=4, draws=2, batch_size=3) == pytest.approx(whole, rel=1e-3)
     guided = dataclasses.replace(
         FAMILY, conditioning=Plain(num_classes=2), guidance={"cfg": classifier_free}, clip=0.1, cond_drop=0.1
     )
-    labelled = bits_per_dim(guided, params, x, {"label": np.zeros(7, int)}, steps=4, draws=2)
+    labelled = bits_per_dim(opened(guided, params), x, np.zeros(7, int), steps=4, draws=2)
     assert labelled == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_worse_model_needs_more():
     params = parameters(FAMILY)
     worse = jax.tree.map(lambda p: 0.7 * p, params)
-    good, bad = (bits_per_dim(FAMILY, p, grey(200), steps=20, draws=8) for p in (params, worse))
+    good, bad = (bits_per_dim(opened(FAMILY, p), grey(200), steps=20, draws=8) for p in (params, worse))
     assert bad["bits_per_dim_elbo"] > good["bits_per_dim_elbo"] + 0.1
     assert bad["bits_per_dim_ode"] > good["bits_per_dim_ode"] + 0.1
 
 
 def test_what_cannot_be_measured_is_refused():
     params = parameters(FAMILY)
+    run = opened(FAMILY, params)
     with pytest.raises(UserError, match="float64"):
-        bits_per_dim(FAMILY, params, grey(3) / 255)
+        bits_per_dim(run, grey(3) / 255)
     with pytest.raises(UserError, match=r"\[3, 2, 1, 1\]"):
-        bits_per_dim(FAMILY, params, grey(3)[:, :, :1])
+        bits_per_dim(run, grey(3)[:, :, :1])
+    with pytest.raises(UserError, match="num=1"):
+        bits_per_dim(run, grey(3), num=1)
+    with pytest.raises(UserError, match="a SimpleNamespace is no diffusion model"):
+        bits_per_dim(opened(SimpleNamespace(), params), grey(3))
     conditional = dataclasses.replace(FAMILY, conditioning=Conditioning(width=4, num_classes=2))
     with pytest.raises(UserError, match="'label'"):
-        bits_per_dim(conditional, params, grey(3), {"label": np.zeros(2, int)})
+        bits_per_dim(opened(conditional, params), grey(3), np.zeros(2, int))
+
+
+def test_so_many_are_drawn():
+    run, x = opened(FAMILY, parameters(FAMILY)), grey(40)
+    few = bits_per_dim(run, x, steps=2, draws=1, num=5)
+    drawn = np.sort(np.random.default_rng(0).choice(40, 5, replace=False))
+    assert few == bits_per_dim(run, x[drawn], steps=2, draws=1)
+    assert bits_per_dim(run, x[:5], steps=2, draws=1, num=9) == bits_per_dim(run, x[:5], steps=2, draws=1)

@@ -67,9 +67,13 @@ def test_much_training_data_is_drawn_from_and_seeded(real):
 
 def test_arrays_that_do_not_agree_are_refused(real):
     x, label = real
-    with pytest.raises(UserError, match="90 images and 89 labels"):
+    with pytest.raises(UserError, match="90 samples and 89 labels"):
         label_agreement(x, label[1:], x, label)
     with pytest.raises(UserError, match=r"\[90, 1, 2, 1\]"):
         label_agreement(x[:, 1:], label, x, label)
     with pytest.raises(UserError, match="two classes or more"):
         label_agreement(x, label, x, np.zeros_like(label))
+    with pytest.raises(UserError, match="float64 from 0"):
+        label_agreement(x / 255, label, x, label)
+    with pytest.raises(UserError, match="training images have no labels"):
+        label_agreement(x, label, x, None)

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from gen_jax.errors import UserError
-from gen_jax.evals.memorization import memorization
+from gen_jax.evals.memorization import memorization, nearest_training
 
 
 def noise(seed, n, d=16):
@@ -104,11 +104,24 @@ def test_unequal_numbers_are_drawn_by_seed():
     assert memorization(*arrays) != memorization(*arrays, seed=1)
 
 
+def test_the_nearest_training_images_come_in_order():
+    train = images(0, 10, 30, 100)
+    assert nearest_training(images(12, 90), train, 3).tolist() == [[1, 0, 2], [3, 2, 1]]
+    assert nearest_training(images(30), train).tolist() == [[2]]
+    x, train = noise(0, 20, 3072), noise(1, 300, 3072)
+    order = cdist(*(a.reshape(len(a), -1).astype(float) for a in (x, train))).argsort(axis=1)
+    assert (nearest_training(x, train, 5) == order[:, :5]).all()
+    with pytest.raises(UserError, match="num=301; needed: 1 to 300"):
+        nearest_training(x, train, 301)
+
+
 def test_what_cannot_be_compared_is_refused():
     train = noise(0, 10)
-    with pytest.raises(UserError, match="samples of shape"):
+    with pytest.raises(UserError, match="samples are float64 from 0"):
+        memorization(train / 255, train, train)
+    with pytest.raises(UserError, match=r"samples of shape \[10, 15, 1, 1\]"):
         memorization(train[:, 1:], train, train)
-    with pytest.raises(UserError, match="test images of shape"):
+    with pytest.raises(UserError, match="1 test images; needed: 2 or more"):
         memorization(train, train, train[:1])
     with pytest.raises(UserError, match="training images too"):
         memorization(noise(1, 10), train, train)

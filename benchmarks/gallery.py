@@ -1,0 +1,195 @@
+"""Trains the default variant of every config, evaluates all by the same metrics, and writes the README's table.
+
+    python benchmarks/gallery.py [--configs=configs/quickstart.py,configs/gan/vanilla.py] [--num=1000]
+        [--runs=runs/gallery] [--out=FILE.json] [--readme=README.md] [--pictures=docs/gallery]
+
+Training is timed as benchmarks/quickstart.py times it: the command in a process of its own, from its start to its end,
+with an empty compilation cache. The figures are gen_jax.evaluate's, with their receipts; a column of the table holds
+figures of equal receipts only. Each row says on what it was trained and how long that took.
+
+What is done is kept after every config: the same command again goes on where it was stopped, and runs what is missing
+or whose config has changed. A config that fails is named at the end, and the others are run.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import quickstart
+import report
+from absl import flags
+
+import gen_jax.evaluate
+import gen_jax.sample
+from gen_jax import cli
+from gen_jax.errors import UserError
+from gen_jax.report import figures
+from gen_jax.report.markdown import table_lines
+from gen_jax.report.runs import Entry, read_entry
+from gen_jax.report.table import LOW, Cell, Column, Row, Table
+from gen_jax.training.restore import open_run
+from gen_jax.training.state import count_params
+from gen_jax.training.writers import make_grid, save_png
+
+CONFIGS = Path("configs")
+BEGIN, END = "<!-- gallery -->", "<!-- /gallery -->"
+SHOWN = ("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read")
+"""The figures that the README shows; all are in the JSON."""
+COLUMNS = 10  # of a picture
+
+
+def run(
+    specs: Sequence[str],
+    *,
+    num: int = 1000,
+    runs: str | Path = "runs/gallery",
+    out: str | Path = report.RESULTS / "gallery.json",
+    readme: str | Path = "README.md",
+    pictures: str | Path = "docs/gallery",
+) -> dict[str, Any]:
+    """Trains and evaluates what is missing of the configs, and writes `out`, the pictures and the README's table.
+
+    num: samples that are evaluated. The table has a row for every config of `out`, asked for now or earlier.
+
+    Raises:
+      UserError: the README has no place for the table, or configs failed (after the others were run).
+    """
+    _split(readme)  # before hours of training
+    result = json.loads(Path(out).read_text()) if Path(out).exists() else {"benchmark": "gallery", "configs": {}}
+    failed = []
+    for spec in specs:
+        name, config = _name(spec), report.load_config(spec)
+        picture = Path(pictures) / f"{name.replace('/', '-')}.png"
+        digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()
+        before = result["configs"].get(name, {})
+        if (before.get("digest"), before.get("num")) == (digest, num) and picture.exists():
+            print(f"{name}: done before")
+            continue
+        try:
+            row = _measure(spec, config, Path(runs) / name, num, picture)
+        except UserError as error:
+            print(f"{name}: {error}")
+            failed.append(name)
+            continue
+        result["configs"][name] = row | {"digest": digest, "num": num, "picture": str(picture)}
+        report.write(out, result)
+    table = make_table(result["configs"])
+    before, after = _split(readme)
+    text = "\n".join(table_lines(table, table.title)).strip()
+    Path(readme).write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    print(f"written: {out}, {readme}, {pictures}/")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(specs)} configs failed: {', '.join(failed)}; what they said is above")
+    return result
+
+
+def all_configs() -> list[str]:
+    """Every file in configs/."""
+    return [str(path) for path in sorted(CONFIGS.rglob("*.py"))]
+
+
+def make_table(configs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The README's table, one row per config of the JSON."""
+    entries = [Entry(name, Path(name), {}, {}, [row["evaluation"]], {}) for name, row in configs.items()]
+    chosen = [c for c in (figures.choose(entries) if entries else []) if figures.split(c.name)[0] in SHOWN]
+    columns = [
+        Column("picture", "samples"),
+        Column("parameters", "parameters", "#"),
+        *(Column(c.name, c.kind.label, "", c.kind.better) for c in chosen),
+        Column("seconds", "training", "s", LOW),
+        Column("hardware", "on"),
+    ]
+    rows = []
+    for entry in entries:
+        row = configs[entry.name]
+        cells = figures.cells(chosen, entry) | {
+            "picture": Cell(f'<img src="{row["picture"]}" width="150" alt="samples of {entry.name}">'),
+            "parameters": Cell(row["parameters"]),
+            "seconds": Cell(row["seconds"]["train"], reason="not timed"),
+            "hardware": Cell(_hardware(row["hardware"], row["date"])),
+        }
+        rows.append(Row(f"[{entry.name}]({row['config']})", cells))
+    basis = {r["samples"]["count"]: None for c in chosen for _, r in c.by_run.values()}
+    notes = (
+        [f"Of {', '.join(f'{n:,}' for n in basis)} samples of each. Made by `python benchmarks/gallery.py`."]
+        if rows
+        else []
+    )
+    return Table(
+        "gallery", "Gallery", columns, rows, [*notes, *(c.refused for c in chosen if c.refused)], heads=("config", "")
+    )
+
+
+def _measure(spec: str, config: Any, workdir: Path, num: int, picture: Path) -> dict[str, Any]:
+    row = report.header("gallery") | {"config": spec}
+    seconds = quickstart._train(spec, config, workdir)
+    timed = workdir / "train_seconds.json"  # so that a run whose evaluation was interrupted keeps its time
+    if seconds is not None:
+        report.write(timed, {"seconds": seconds, "hardware": row["hardware"], "date": row["date"]})
+    if timed.exists():
+        kept = json.loads(timed.read_text())
+        seconds, row = kept["seconds"], row | {"hardware": kept["hardware"], "date": kept["date"]}
+    gen_jax.evaluate.run(workdir, num=num)
+    entry, opened = read_entry(workdir, workdir.name), open_run(workdir)
+    _draw(workdir, opened.info.num_classes, picture)
+    rate = entry.metrics.get("images_per_second", np.zeros(0))
+    return row | {
+        "steps": opened.step,
+        "parameters": count_params(opened.setup.shapes.params),
+        "seconds": {"train": seconds},
+        "images_per_second": float(np.nanmedian(rate)) if np.isfinite(rate).any() else None,
+        "evaluation": dict(entry.evaluations[-1]),
+    }
+
+
+def _draw(workdir: Path, num_classes: int, picture: Path) -> None:
+    """Four rows of samples; of few classes every one keeps to a column."""
+    columns = num_classes * max(1, COLUMNS // num_classes) if 0 < num_classes <= COLUMNS else COLUMNS
+    x = gen_jax.sample.run(workdir, num=4 * columns)["x"]
+    save_png(picture, make_grid(x, columns, cell=32))
+
+
+def _name(spec: str) -> str:
+    """configs/gan/vanilla.py is gan/vanilla; with a variant, gan/vanilla-mnist."""
+    path, _, variant = spec.partition(":")
+    inside = Path(path).with_suffix("")
+    inside = inside.relative_to(CONFIGS) if inside.is_relative_to(CONFIGS) else Path(inside.name)
+    return f"{inside}-{variant}" if variant else str(inside)
+
+
+def _split(readme: str | Path) -> tuple[str, str]:
+    """What is before and after the table."""
+    text = Path(readme).read_text() if Path(readme).exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{readme} has no place for the table: a line {BEGIN} and, below it, a line {END}")
+    return before, after
+
+
+def _hardware(hardware: Mapping[str, Any], date: str) -> str:
+    """Where a row was trained and when, in a few words."""
+    if hardware["platform"] == "cpu":
+        return f"{hardware['cores']} cores of {hardware['cpu']}, {date[:10]}"
+    return f"{hardware['devices']} x {hardware['device_kind']}, {date[:10]}"
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    del argv
+    given = flags.FLAGS
+    specs = given.configs or all_configs()
+    run(specs, num=given.num, runs=given.runs, out=given.out, readme=given.readme, pictures=given.pictures)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("configs", None, "The recipes: FILE.py or FILE.py:variant; default: all in configs/.")
+    flags.DEFINE_integer("num", 1000, "How many samples are evaluated.")
+    flags.DEFINE_string("runs", "runs/gallery", "Where the runs are kept.")
+    flags.DEFINE_string("out", str(report.RESULTS / "gallery.json"), "Where the result is kept.")
+    flags.DEFINE_string("readme", "README.md", "The file with the table.")
+    flags.DEFINE_string("pictures", "docs/gallery", "Where the pictures are put.")
+    cli.run(main)
