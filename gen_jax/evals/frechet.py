@@ -30,7 +30,7 @@ class Statistics(NamedTuple):
 
     mean: np.ndarray
     cov: np.ndarray
-    count: int
+    count: int  # type: ignore[assignment]  # tuple.count, which nobody needs here
 
 
 def fid(
@@ -142,7 +142,7 @@ def statistics(rows: np.ndarray | Iterable[np.ndarray]) -> Statistics:
         total = part if total is None else merge(total, part)
     if total is None or total.count < 2:
         raise UserError(f"statistics: {0 if total is None else total.count} features; needed: 2 or more")
-    return total
+    return total._replace(cov=(total.cov + total.cov.T) / 2)  # products leave it unequal in the last bit
 
 
 def merge(a: Statistics, b: Statistics) -> Statistics:

@@ -46,7 +46,7 @@ def modes(
     stacked = channel_classes is not None
     if train_x.shape[-1] != (1 if train_x.shape[-1] == 1 and not stacked else channels):
         raise UserError(f"modes: samples of {channels} channels cannot be read by data of {train_x.shape[-1]}")
-    if stacked:
+    if channel_classes is not None:
         train_x, train_label = _unstack(train_x, train_label, channel_classes)
     if train_x.shape[-1] < channels:
         x, _ = _unstack(x, np.zeros(len(x), int), 1)

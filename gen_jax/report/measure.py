@@ -4,6 +4,7 @@ Times are from the call to images on the host, with everything compiled before; 
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -100,7 +101,7 @@ def sweep(run: Run, steps: Sequence[int], num: int, quality: Callable[[Samples],
         try:
             changed: Any = dataclasses.replace(family, steps=count) if count else family  # type: ignore[type-var]
             generate = generator(run, changed)
-            per_batch = seconds(lambda generate=generate: generate(run.state, size), rounds=3, budget=5.0)
+            per_batch = seconds(functools.partial(generate, run.state, size), rounds=3, budget=5.0)
         except UserError:
             continue
         rows.append(
