@@ -4,7 +4,7 @@ Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis (arXiv:210
 
     python -m gen_jax.main --config=configs/diffusion/adm.py --workdir=runs/adm
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/adm.py): 166 s from the command to the last grid, compilation included. A classifier of the
 real digits reads 97.9% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.04
 times as far from the training images as held-out digits.

@@ -8,7 +8,7 @@ Song & Dhariwal 2023, Improved Techniques for Training Consistency Models (arXiv
 
     python -m gen_jax.main --config=configs/diffusion/consistency.py --workdir=runs/consistency
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/consistency.py): 98 s from the command to the last grid, compilation included. A classifier
 of the real digits reads 97.9% of 1,000 samples as the class that was asked; no copy of a training image; samples lie
 1.23 times as far from the training images as held-out digits. Two evaluations a sample. Distilled from runs/edm (the

@@ -4,7 +4,7 @@ Peebles & Xie 2022, Scalable Diffusion Models with Transformers (arXiv:2212.0974
 
     python -m gen_jax.main --config=configs/diffusion/dit.py --workdir=runs/dit
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/dit.py): 99 s from the command to the last grid, compilation included. A classifier of the
 real digits reads 99.7% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.21
 times as far from the training images as held-out digits.

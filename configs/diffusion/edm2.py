@@ -5,7 +5,7 @@ the average is chosen after training: python -m gen_jax.sample --workdir=runs/ed
 
     python -m gen_jax.main --config=configs/diffusion/edm2.py --workdir=runs/edm2
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/edm2.py): 143 s from the command to the last grid, compilation included. A classifier of the
 real digits reads 98.6% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.12
 times as far from the training images as held-out digits. With --ema=0.02 to 0.2 the share read as asked stays within

@@ -4,7 +4,7 @@ Geng et al. 2025, Mean Flows for One-step Generative Modeling (arXiv:2505.13447)
 
     python -m gen_jax.main --config=configs/diffusion/meanflow.py --workdir=runs/meanflow
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/meanflow.py): 75 s from the command to the last grid, compilation included. A classifier of
 the real digits reads 98.9% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.05
 times as far from the training images as held-out digits. One evaluation a sample.

@@ -4,7 +4,7 @@ Kingma et al. 2021, Variational Diffusion Models (arXiv:2107.00630).
 
     python -m gen_jax.main --config=configs/diffusion/vdm.py --workdir=runs/vdm
 
-Measured on digits (2026-11-24, seed 0, two cores of an AMD EPYC, python benchmarks/quickstart.py
+Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/vdm.py): 224 s from the command to the last grid, compilation included. Of 1,000 samples, as
 a classifier of the real digits reads them, all ten classes, the rarest 7.6% of them; no copy of a training image;
 samples lie 1.30 times as far from the training images as held-out digits. Bound on held-out digits: 2.27 bits/dim.
