@@ -19,6 +19,7 @@ from typing import Any
 import jax
 from absl import flags
 
+import gen_jax.evaluate
 from gen_jax import cli
 from gen_jax.data.load import load
 from gen_jax.errors import UserError
@@ -50,6 +51,7 @@ def run(
     steps: Sequence[int] | None = None,
     sweep_num: int = 500,
     evaluate: bool = False,
+    evaluate_num: int | None = None,
     rounds: int = 10,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -60,7 +62,8 @@ def run(
       num: samples in a grid, for each of `seeds`; sample i depends on (seed, i) and its label alone.
       steps: numbers of sampler steps at which diffusion models are timed and measured, with sweep_num samples each;
         None: 1, 2, 4, ... 32 and the config's own, where that takes a run two minutes at most; (): none.
-      evaluate: evaluates the runs that have no evaluation of their newest checkpoint yet (gen_jax.evaluate).
+      evaluate: evaluates the runs that have no evaluation of their newest checkpoint yet, on evaluate_num samples (None:
+        the default of gen_jax.evaluate).
       rounds: of each timing. overwrite: whether the files may be there already.
 
     Returns:
@@ -77,7 +80,7 @@ def run(
     opened = {e.name: open_run(e.workdir) for e in entries}  # all of them, before anything takes time
     console = writers.make_console()
     if evaluate:
-        _evaluate([e for e in entries if not _evaluated(e, opened[e.name].step)], console)
+        _evaluate([e for e in entries if not _evaluated(e, opened[e.name].step)], evaluate_num, console)
         entries = read_entries(workdirs, [e.name for e in entries])
 
     distance, why_no_sweep = _distance(opened, settings)
@@ -184,12 +187,10 @@ def _evaluated(entry: Entry, step: int) -> bool:
     return any(receipt.get("checkpoint") == step for receipt in receipts)
 
 
-def _evaluate(entries: Sequence[Entry], console: Any) -> None:
-    import gen_jax.evaluate
-
+def _evaluate(entries: Sequence[Entry], num: int | None, console: Any) -> None:
     for entry in entries:
         console.print(f"{entry.name}: evaluating ...", markup=False)
-        gen_jax.evaluate.run(entry.workdir)
+        gen_jax.evaluate.run(entry.workdir, num=num)
 
 
 def _facts() -> dict[str, str]:
@@ -261,6 +262,7 @@ def main(argv: list[str]) -> None:
         steps=_numbers("steps", given.steps),
         sweep_num=given.sweep_num,
         evaluate=given.evaluate,
+        evaluate_num=given.evaluate_num,
         rounds=given.rounds,
         overwrite=given.overwrite,
     )
@@ -275,6 +277,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("steps", None, "Sampler steps of the sweep of diffusion models, such as 4,8,16; empty: no sweep.")
     flags.DEFINE_integer("sweep_num", 500, "How many samples a point of the sweep is measured on.")
     flags.DEFINE_boolean("evaluate", False, "Whether to evaluate runs that have no figures of their newest checkpoint.")
+    flags.DEFINE_integer("evaluate_num", None, "On how many samples; default: as many as gen_jax.evaluate takes.")
     flags.DEFINE_integer("rounds", 10, "Rounds of each timing; the median counts.")
     flags.DEFINE_boolean("overwrite", False, "Whether the files may be there already.")
     cli.run(main)

@@ -30,7 +30,7 @@ class Statistics(NamedTuple):
 
     mean: np.ndarray
     cov: np.ndarray
-    count: int  # type: ignore[assignment]  # tuple.count, which nobody needs here
+    count: int  # type: ignore[assignment]  # tuple.count is of no use here
 
 
 def fid(
@@ -230,8 +230,8 @@ def _check_reference(d: int, reference: Statistics) -> None:
 def _warn_if_few(count: int, d: int) -> None:
     if 0 < count <= d:
         log.warning(
-            "Fréchet distance of %d images by %d features: too few for a covariance of full rank, the figure is biased "
-            "upwards; take more than %d (usual: 10,000 or 50,000)",
+            "Fréchet distance: %d samples of %d features each are too few for a covariance of full rank, so the figure "
+            "is biased upwards; take more than %d (usual: 10,000 or 50,000)",
             count,
             d,
             d,

@@ -40,11 +40,12 @@ def modes(
     Raises:
       UserError: images that are not uint8 or whose shapes don't agree, labels that don't fit, or a single class.
     """
+    if x.ndim != 4 or train_x.ndim != 4:
+        raise UserError(f"modes: images of shape {list(x.shape)} and {list(train_x.shape)}; needed: [n, h, w, c]")
     check_images("modes", 1, {"samples": x[..., :1], "training images": train_x[..., :1]})
     check_labels("modes", "training images", train_x, train_label)
     channels = x.shape[-1]
-    stacked = channel_classes is not None
-    if train_x.shape[-1] != (1 if train_x.shape[-1] == 1 and not stacked else channels):
+    if train_x.shape[-1] not in ((1, channels) if channel_classes is None else (channels,)):
         raise UserError(f"modes: samples of {channels} channels cannot be read by data of {train_x.shape[-1]}")
     if channel_classes is not None:
         train_x, train_label = _unstack(train_x, train_label, channel_classes)

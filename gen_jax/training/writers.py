@@ -172,7 +172,8 @@ class Progress:
     def evaluated(self, step: int, figures: Mapping[str, float], seconds: float, best: bool) -> None:
         """A line of the step's main figures and of what they cost. best: they are of the best checkpoint so far."""
         main = [f"{name} {value:.4g}" for name, value in figures.items() if "/" not in name][:SHOWN]
-        text = f"step {step}/{self._steps}  {'  '.join(main)}  evaluated in {duration(seconds)}"
+        cost = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+        text = f"step {step}/{self._steps}  {'  '.join(main)}  evaluated in {cost}"
         self._console.print(text + ("  (the best so far)" if best else ""), markup=False)
 
 

@@ -67,7 +67,7 @@ def test_fewer_samples_than_features_give_a_number_and_a_warning(caplog):
     few, other = rng.standard_normal((20, 64)), rng.standard_normal((30, 64)) + 1
     with caplog.at_level(logging.WARNING, "gen_jax"):
         assert fid(few, statistics(few))["fid"] < 1e-6
-    assert "20 images by 64 features" in caplog.text
+    assert "20 samples of 64 features" in caplog.text
     value = fid(few, statistics(other))["fid"]
     assert isinstance(value, float)
     # The rows themselves are roots of their covariances: the trace is the sum of singular values of their products.

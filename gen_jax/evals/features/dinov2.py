@@ -120,7 +120,7 @@ def published(size: str, registers: bool) -> Published:
         url=f"https://dl.fbaipublicfiles.com/dinov2/{model}/{name}",
         sha256=CHECKSUMS[size, registers],
         megabytes=MEGABYTES[size],
-        instead="fid_own, by a classifier trained on the data themselves, which needs no download",
+        instead="fid_own, by a classifier trained on the data themselves",
     )
 
 

@@ -24,7 +24,7 @@ FILE = Published(
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     megabytes=96,
-    instead="fid_own, by a classifier trained on the data themselves, which needs no download",
+    instead="fid_own, by a classifier trained on the data themselves",
 )
 SIZE = 299
 DIM = 2048

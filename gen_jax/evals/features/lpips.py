@@ -25,7 +25,7 @@ from gen_jax.types import PyTree
 # Of ImageNet's RGB in [-1, 1].
 SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 SCALE = np.array([0.458, 0.448, 0.450], np.float32)
-INSTEAD = "PSNR and SSIM, which need no weights"
+INSTEAD = "psnr and ssim, which need no weights"
 
 
 @dataclasses.dataclass(frozen=True)

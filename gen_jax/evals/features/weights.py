@@ -165,10 +165,10 @@ def _download(published: Published, target: Path) -> None:
 
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     found = hashlib.sha256()
-    log.warning("downloading %s (%d MB) to %s", published.url, published.megabytes, target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(published.url, timeout=30) as source, partial.open("wb") as file:
+            log.warning("downloading %s (%d MB) to %s", published.url, published.megabytes, target.parent)
             while chunk := source.read(CHUNK):
                 found.update(chunk)
                 file.write(chunk)
@@ -186,8 +186,8 @@ def _download(published: Published, target: Path) -> None:
 
 def _advice(published: Published) -> str:
     return (
-        f"put {published.name} ({published.megabytes} MB) in {folder()}, or name the file (weights=FILE); without it "
-        f"there is {published.instead}"
+        f"put {published.name} ({published.megabytes} MB) in {folder()}, or name the file (weights=FILE); what works "
+        f"without it: {published.instead}"
     )
 
 

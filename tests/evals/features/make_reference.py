@@ -4,8 +4,9 @@
     git clone https://github.com/facebookresearch/dinov2
     python tests/evals/features/make_reference.py --dinov2=dinov2
 
-The weights are random_weights.py's, by the names and shapes of the published networks, which each file has as JSON; so
-that neither weights nor PyTorch are needed to compare with them.
+Those here were written with torch 2.13.0 (CPU), torchvision 0.28.0, pytorch-fid 0.3.0, torch-fidelity 0.4.0, lpips
+0.1.4 and dinov2 at b8931f7. The weights are random_weights.py's, by the names and shapes of the published networks,
+which each file has as JSON, so that neither weights nor PyTorch are needed to compare with them.
 """
 
 import argparse

@@ -79,7 +79,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_kept(folder, source, tmp_pat
         named = (folder if where == "in the folder" else tmp_path) / "net.pth"
         named.parent.mkdir(exist_ok=True)
         shutil.copy(HERE / "zip.pth", named)
-    line = r"sha256 [0-9a-f]{8}\.\.\., and .*00000000\.\.\..* put net\.pth \(5 MB\) in .*weights.* there is fid_own"
+    line = r"sha256 [0-9a-f]{8}\.\.\., and .*00000000\.\.\..* put net\.pth \(5 MB\) in .*weights.* without it: fid_own"
     with pytest.raises(UserError, match=line):
         weights.load(wrong, named if where == "named" else None)
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -94,7 +94,7 @@ def test_offline_names_the_file_the_place_and_what_works_without(folder, monkeyp
         raise error
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
-    line = rf"https://x\.org/net\.pth cannot be downloaded .*; put net\.pth \(5 MB\) in {folder}, .*there is fid_own"
+    line = rf"https://x\.org/net\.pth cannot be downloaded .*; put net\.pth \(5 MB\) in {folder}, .*without it: fid_own"
     with pytest.raises(UserError, match=line) as raised:
         weights.load(published("https://x.org/net.pth"))
     assert "\n" not in str(raised.value)
