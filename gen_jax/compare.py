@@ -62,8 +62,8 @@ def run(
       num: samples in a grid, for each of `seeds`; sample i depends on (seed, i) and its label alone.
       steps: numbers of sampler steps at which diffusion models are timed and measured, with sweep_num samples each;
         None: 1, 2, 4, ... 32 and the config's own, where that takes a run two minutes at most; (): none.
-      evaluate: evaluates the runs that have no evaluation of their newest checkpoint yet, on evaluate_num samples;
-        None: the default of gen_jax.evaluate.
+      evaluate: evaluates runs that have no evaluation of their newest checkpoint yet, on evaluate_num samples (None:
+        the default of gen_jax.evaluate).
       rounds: of each timing. overwrite: whether the files may be there already.
 
     Returns:

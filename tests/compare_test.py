@@ -144,8 +144,8 @@ def test_network_evaluations_are_counted(made, runs):
     assert {name: cells(found, "generation", name)["evaluations"] for name in runs} == {
         "flow": 3 * 2 * 2, "gan": 1, "gan, again": 1, "vae": 1
     }  # fmt: skip
-    assert cells(found, "sweep", "flow", "1 steps")["evaluations"] == 4
-    assert cells(found, "sweep", "flow", "2 steps")["evaluations"] == 8
+    assert cells(found, "sweep", "flow", "1")["evaluations"] == 4
+    assert cells(found, "sweep", "flow", "2")["evaluations"] == 8
     assert cells(found, "sweep", "vae", "one pass")["evaluations"] == 1
     opened = open_run(runs["flow"])
     for sampler in (Euler(), DDIM()):

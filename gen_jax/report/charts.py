@@ -4,8 +4,9 @@ Colours are Okabe & Ito's (2008), which the colour-blind tell apart; lines diffe
 print without colour.
 """
 
+import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,21 @@ STYLE: Any = {
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
-def curves(title: str, losses: Curves, norms: Curves) -> str:
+def _styled(draw: Callable[..., Any]) -> Callable[..., str]:
+    """The chart that `draw` makes, in this module's style, as SVG."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any) -> str:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return _svg(draw(*args))
+
+    return drawn
+
+
+@_styled
+def curves(title: str, losses: Curves, norms: Curves) -> Any:
     """Loss and gradient norm over the steps of training, by player: (steps [n], values [n]) each."""
     figure, (left, right) = _subplots(2, width=7.4, height=2.1)
     for axis, lines, label in ((left, losses, "loss"), (right, norms, "gradient norm")):
@@ -47,11 +62,13 @@ def curves(title: str, losses: Curves, norms: Curves) -> str:
             axis.legend(loc="best", handlelength=2.4)
     if any((values > 0).any() for _, values in norms.values()):
         right.set_yscale("log")
+        _plain_ticks(right.yaxis)
     left.set_title(title)
-    return _svg(figure)
+    return figure
 
 
-def trade(rows: Mapping[str, Sequence[Mapping[str, Any]]], label: str) -> str:
+@_styled
+def trade(rows: Mapping[str, Sequence[Mapping[str, Any]]], label: str) -> Any:
     """Quality over the time of an image, by run: rows of steps, seconds_per_image and quality. Both axes are log."""
     figure, (axis,) = _subplots(1, width=7.4, height=3.2)
     for i, (name, points) in enumerate(rows.items()):
@@ -63,30 +80,30 @@ def trade(rows: Mapping[str, Sequence[Mapping[str, Any]]], label: str) -> str:
                 axis.annotate(f"{point['steps']:.0f}", at, (4, 4), textcoords="offset points", fontsize=7.5)
     axis.set(xscale="log", yscale="log", xlabel="time of an image (ms)", ylabel=f"{label} (less is better)")
     for direction in (axis.xaxis, axis.yaxis):
-        direction.set_major_formatter(_plain())
-        direction.set_minor_formatter(_plain(sparse=True))
+        _plain_ticks(direction)
     axis.legend(loc="best", title="numbers at the points: sampler steps", title_fontsize=7.5, alignment="left")
-    return _svg(figure)
+    return figure
 
 
 def _subplots(count: int, width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib import rc_context
     from matplotlib.figure import Figure  # not pyplot: a notebook's backend and style stay as they are
 
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(1, count, squeeze=False)[0]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, count, squeeze=False)[0]
 
 
 def _svg(figure: Any) -> str:
-    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     out = io.StringIO()
-    with rc_context(STYLE):
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
+    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]  # without the XML declaration and the document type
+
+
+def _plain_ticks(axis: Any) -> None:
+    axis.set_major_formatter(_plain())
+    axis.set_minor_formatter(_plain(sparse=True))
 
 
 def _plain(sparse: bool = False) -> Any:

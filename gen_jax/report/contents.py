@@ -19,6 +19,7 @@ from gen_jax.report.runs import Entry
 from gen_jax.report.table import HIGH, LOW, Cell, Column, Row, Table
 from gen_jax.training.writers import grid_columns, make_grid
 
+STABILITY = "Stability of training"
 CURVES = (
     "Loss and gradient norm: mean ± standard deviation over the rows of metrics.jsonl in the last quarter of training"
 )
@@ -37,6 +38,7 @@ SPEED = (
     "median time from the call to images on the host, compiled before. Network evaluations are of one sample; guidance "
     "that asks twice counts twice."
 )
+GRID_WIDTH = 340
 NEAREST = (
     "The first samples above, below each the training image that is nearest in pixels. A copy would be the same; a "
     "sample that is only alike shows what the model has learned of it."
@@ -136,9 +138,9 @@ def _grids(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list[S
             m = measured[e.name]
             if seed in m.grids:
                 samples = m.grids[seed]
-                grid = make_grid(samples["x"], grid_columns(samples, m.num_classes))
+                grid = _grid(samples["x"], grid_columns(samples, m.num_classes))
                 classes = ", all classes in turn" if "label" in samples else ", unconditional"
-                row.append(Picture(_png(grid), f"{e.name}: seed {seed}{classes}", pixelated=True))
+                row.append(Picture(grid, f"{e.name}: seed {seed}{classes}"))
         rows.append(row)
     text = ["The first samples of each seed, none picked; conditional models are asked for the same labels."]
     return [Section("samples", "Samples", text, pictures=rows)] if rows else []
@@ -182,10 +184,10 @@ def _basis(chosen: Sequence[Chosen]) -> str:
 
 def _stability(entries: Sequence[Entry], chosen: Sequence[Chosen], measured: Mapping[str, Measured]) -> Section:
     columns = [
-        Column("loss", "loss"),
-        Column("loss_spread", "relative spread", "%"),
-        Column("grad_norm", "gradient norm"),
-        Column("grad_norm_spread", "relative spread", "%"),
+        Column("loss", "loss", apart=True),
+        Column("loss_spread", "relative spread", "%", digits=2),
+        Column("grad_norm", "gradient norm", apart=True),
+        Column("grad_norm_spread", "relative spread", "%", digits=2),
         Column("skipped", "updates skipped", "", LOW),
         Column("variety", "variety of samples"),
         Column("collapsed", "collapsed"),
@@ -215,7 +217,7 @@ def _stability(entries: Sequence[Entry], chosen: Sequence[Chosen], measured: Map
     every = ", ".join(f"{e.name}: {e.config['train']['log_every']}" for e in entries)
     apart = "Losses of different families are different quantities: only their spreads compare."
     notes = [f"{CURVES}, each the mean of some steps ({every}). {apart}", VARIETY]
-    table = Table("stability", "Stability", columns, rows, notes, heads=("run", "player"))
+    table = Table("stability", STABILITY, columns, rows, notes, heads=("run", "player"))
     pictures = [
         [
             Picture(
@@ -226,7 +228,7 @@ def _stability(entries: Sequence[Entry], chosen: Sequence[Chosen], measured: Map
         for e in entries
         if e.steps
     ]
-    return Section("stability", "Stability of training", tables=[table], pictures=pictures)
+    return Section("stability", STABILITY, tables=[table], pictures=pictures)
 
 
 def collapsed(entry: Entry, chosen: Sequence[Chosen], m: Measured) -> bool:
@@ -264,7 +266,7 @@ def _training(entries: Sequence[Entry]) -> Section:
     columns = [
         Column("steps", "steps"),
         Column("batch_size", "batch"),
-        Column("images_per_second", "images/s", "", HIGH),
+        Column("images_per_second", "images/s", "", HIGH, digits=2),
         Column("seconds", "time", "s", LOW),
         Column("flops", "work", "FLOP", LOW),
         Column("step_bytes", "memory of the step", "B", LOW),
@@ -282,7 +284,7 @@ def _training(entries: Sequence[Entry]) -> Section:
 
 def _generation(entries: Sequence[Entry], measured: Mapping[str, Measured], here: str, quality: str) -> Section:
     columns = [
-        Column("images_per_second", "images/s", "", HIGH),
+        Column("images_per_second", "images/s", "", HIGH, digits=2),
         Column("batch_size", "at batch"),
         Column("latency", "latency at batch 1", "s", LOW),
         Column("evaluations", "network evaluations", "", LOW),
@@ -293,25 +295,20 @@ def _generation(entries: Sequence[Entry], measured: Mapping[str, Measured], here
     pictures = []
     if any(len(points) > 1 for points in swept.values()):
         sweep_columns = [
-            Column("steps", "sampler steps"),
             Column("evaluations", "network evaluations"),
-            Column("seconds_per_image", "time of an image", "s", LOW),
+            Column("seconds_per_image", "time of an image", "s", digits=2),
             Column("quality", quality, "", LOW),
         ]
         sweep_rows = [
-            Row(name, {k: Cell(v) for k, v in point.items() if k != "steps" or v}, _steps(point))
+            Row(name, {k: Cell(v) for k, v in point.items()}, f"{point['steps']:.0f}" if point["steps"] else "one pass")
             for name, points in swept.items()
             for point in points
         ]
         title = "Speed and quality over the steps of the sampler"
-        tables.append(Table("sweep", title, sweep_columns, sweep_rows, heads=("run", "point")))
+        tables.append(Table("sweep", title, sweep_columns, sweep_rows, heads=("run", "sampler steps")))
         caption = f"{quality} over the time of an image, at the number of sampler steps beside each point."
         pictures = [[Picture(charts.trade(swept, quality), caption)]]
     return Section("generation", "Speed of generation", tables=tables, pictures=pictures)
-
-
-def _steps(point: Mapping[str, float]) -> str:
-    return f"{point['steps']:.0f} steps" if point["steps"] else "one pass"
 
 
 def _nearest(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list[Section]:
@@ -320,13 +317,15 @@ def _nearest(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list
         found = measured[e.name].nearest
         if found is not None:
             x, images, distance = found
-            grid = make_grid(np.concatenate([x, images]), columns=len(x))
+            grid = _grid(np.concatenate([x, images]), columns=len(x))
             caption = f"{e.name}: median distance {np.median(distance):,.0f} in grey levels of 255"
-            row.append(Picture(_png(grid), caption, pixelated=True))
+            row.append(Picture(grid, caption))
     return [Section("nearest", "Nearest training images", [NEAREST], pictures=[row])] if row else []
 
 
-def _png(grid: np.ndarray) -> bytes:
+def _grid(x: np.ndarray, columns: int) -> bytes:
+    """A grid as PNG: small images are enlarged so that three grids fill the page's width at their own size."""
+    grid = make_grid(x, columns, cell=max(1, GRID_WIDTH // columns - 2))
     out = io.BytesIO()
     Image.fromarray(grid).save(out, format="png", optimize=True)
     return out.getvalue()

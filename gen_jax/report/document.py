@@ -10,11 +10,10 @@ from gen_jax.report.table import Table
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture with its caption. data: PNG bytes, or SVG text. pixelated: it is enlarged without smoothing."""
+    """A picture with its caption. data: PNG bytes, or SVG text."""
 
     data: bytes | str
     caption: str
-    pixelated: bool = False
 
     @property
     def uri(self) -> str:

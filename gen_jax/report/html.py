@@ -8,6 +8,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from gen_jax.report.document import Picture, Report, Section
 from gen_jax.report.table import Table
 
+LONG = 24
+"""Texts of more characters may be broken into lines."""
+
 
 def to_html(report: Report) -> str:
     """The page. It is built as a tree, so that whatever stands in a name is escaped and every tag is closed."""
@@ -53,7 +56,7 @@ def _table(part: Element, table: Table, heading: str) -> None:
     for label in table.heads[: 1 + parts]:
         _add(head, "th", label, scope="col")
     for column in table.columns:
-        arrow = {"low": " ↓", "high": " ↑"}.get(column.better, "")
+        arrow = {"low": "\u00a0↓", "high": "\u00a0↑"}.get(column.better, "")
         _add(head, "th", table.head(column) + arrow, scope="col", **_numeric(table, column))
     rows, before = _add(element, "tbody"), None
     for row in table.rows:
@@ -65,6 +68,8 @@ def _table(part: Element, table: Table, heading: str) -> None:
         for column in table.columns:
             cell = _add(line, "td", **_numeric(table, column))
             value, text = table.cell(row, column).value, table.text(row, column)
+            if isinstance(value, str) and len(value) > LONG:
+                cell.set("class", "long")
             if value is None:
                 cell.set("class", f"{cell.get('class', '')} none".strip())
                 cell.text = text
@@ -85,8 +90,8 @@ def _pictures(part: Element, pictures: Sequence[Picture]) -> None:
     holder = _add(part, "div", **{"class": "pictures"})
     for picture in pictures:
         figure = _add(holder, "figure")
-        style = {"class": "pixels"} if picture.pixelated else {}
-        _add(figure, "img", src=picture.uri, alt=picture.caption, **style)
+        kind = "chart" if isinstance(picture.data, str) else "grid"
+        _add(figure, "img", src=picture.uri, alt=picture.caption, **{"class": kind})
         _add(figure, "figcaption", picture.caption)
 
 

@@ -13,21 +13,24 @@ MULTIPLES = {
     "FLOP": ((1e15, 1e15, "PFLOP"), (1e12, 1e12, "TFLOP"), (1e9, 1e9, "GFLOP"), (0, 1e6, "MFLOP")),
     "#": ((1e9, 1e9, "billions"), (1e6, 1e6, "millions"), (1e3, 1e3, "thousands"), (0, 1.0, "")),
 }
-"""Units that are scaled, a whole column by one factor: (from which median on, the factor, what it is called)."""
+"""Units that are scaled, a whole column by one factor: (for which values, on the geometric mean, the factor, what it is
+called)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
     """What stands in one column.
 
-    unit: what the values are in; those of MULTIPLES are shown by the one that fits. better: "low",
-    "high", or "" where neither is. digits: the significant ones that the smallest value keeps."""
+    unit: what the values are in; those of MULTIPLES are shown by the one that fits. better: "low", "high", or "" where
+    neither is. digits: the significant ones that the smallest value keeps; all have its decimals. apart: every value
+    keeps as many by itself, for columns of different quantities."""
 
     key: str
     label: str
     unit: str = ""
     better: str = ""
     digits: int = 3
+    apart: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +71,11 @@ class Table:
         return [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
 
     def scale(self, column: Column) -> tuple[float, str]:
-        """The column's factor and unit, by the median of its values."""
+        """The column's factor and unit."""
         if column.unit not in MULTIPLES:
             return 1.0, column.unit
         sizes = [abs(v) for v in self.numbers(column) if v]
-        middle = statistics.median(sizes) if sizes else 1.0
+        middle = statistics.geometric_mean(sizes) if sizes else 1.0
         return next((factor, name) for least, factor, name in MULTIPLES[column.unit] if middle >= least)
 
     def head(self, column: Column) -> str:
@@ -90,8 +93,9 @@ class Table:
         if not math.isfinite(cell.value):
             return "not finite"
         factor, _ = self.scale(column)
-        decimals = self._decimals(column, factor)
-        text = f"{cell.value / factor:,.{decimals}f}"
+        values = [cell.spread or cell.value] if column.apart else self.numbers(column)
+        decimals = _decimals([v / factor for v in values], 2 if column.apart and cell.spread else column.digits)
+        text = f"{cell.value / factor:,.{decimals}f}".replace("-", "−")
         return text if cell.spread is None else f"{text} ± {cell.spread / factor:,.{decimals}f}"
 
     def best(self, column: Column) -> float | None:
@@ -100,13 +104,6 @@ class Table:
         if not column.better or len(set(values)) < 2:
             return None
         return min(values) if column.better == LOW else max(values)
-
-    def _decimals(self, column: Column, factor: float) -> int:
-        values = self.numbers(column)
-        sizes = [abs(v) / factor for v in values if v]
-        if not sizes or all(float(v / factor).is_integer() for v in values):
-            return 0
-        return min(max(column.digits - 1 - math.floor(math.log10(min(sizes))), 0), 4)
 
     def as_json(self) -> dict[str, Any]:
         """The table for report.json: values in their own units, unrounded, beside the text that is shown of each."""
@@ -125,3 +122,11 @@ class Table:
             for c in self.columns
         ]
         return {"id": self.id, "title": self.title, "columns": columns, "rows": rows, "notes": list(self.notes)}
+
+
+def _decimals(values: Sequence[float], digits: int) -> int:
+    """So many that the smallest value has `digits` significant ones, 4 at most; none where all are whole numbers."""
+    sizes = [abs(v) for v in values if v]
+    if not sizes or all(float(v).is_integer() for v in values):
+        return 0
+    return min(max(digits - 1 - math.floor(math.log10(min(sizes))), 0), 4)

@@ -62,7 +62,7 @@ def report():
     line = np.arange(1.0, 5.0), np.array([3.0, 2.0, 1.0, 1.5])
     rows_ = [{"steps": s, "seconds_per_image": 0.01 * s, "quality": 5.0 / s} for s in (1.0, 4.0)]
     pictures = [
-        [Picture(b"\x89PNG", f"grid of {NASTY}", pixelated=True)],
+        [Picture(b"\x89PNG", f"grid of {NASTY}")],
         [Picture(curves(NASTY, {"disc": line, "gen": line}, {"disc": line}), "curves")],
         [Picture(trade({NASTY: rows_, "GAN": [rows_[0] | {"steps": 0.0}]}, "fid_own"), "speed")],
     ]
@@ -88,7 +88,7 @@ def test_tables_agree_with_the_json(report):
     found = report.as_json()["tables"]["quality"]
     texts = [[cell["text"] for cell in row["cells"].values()] for row in found["rows"]]
     head, *rows = Page(to_html(report)).tables[0]
-    assert head == ["run", "player", "FID_own ↓", "time (ms)", "kind"]
+    assert head == ["run", "player", "FID_own\u00a0↓", "time (ms)", "kind"]
     assert [row[2:] for row in rows] == texts
     assert [row[0] for row in rows] == [NASTY, "", "flow"]  # a run is named once
     lines = [line for line in to_markdown(report, "r.html").splitlines() if line.startswith("| ")]
