@@ -167,8 +167,8 @@ def _download(published: Published, target: Path) -> None:
     found = hashlib.sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        log.warning("downloading %s (%d MB) to %s", published.url, published.megabytes, target.parent)
         with urllib.request.urlopen(published.url, timeout=30) as source, partial.open("wb") as file:
-            log.warning("downloading %s (%d MB) to %s", published.url, published.megabytes, target.parent)
             while chunk := source.read(CHUNK):
                 found.update(chunk)
                 file.write(chunk)
