@@ -36,24 +36,18 @@ from gen_jax.evals.frechet import frechet_distance, statistics
 
 PARTS = ("features", "statistics", "prdc")
 PRDC = """
-import json, resource, sys, time
-from pathlib import Path
+import json, sys, time
 import numpy as np
 from gen_jax.evals.prdc import prdc
-
-def peak_bytes():
-    status = Path("/proc/self/status")  # a new program's own peak; ru_maxrss may hold its parent's
-    if status.exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+from gen_jax.training.cost import process_peak_bytes
 
 count, width = map(int, sys.argv[1:])
 rng = np.random.default_rng(0)
 features, real_features = (rng.standard_normal((count, width), np.float32) for _ in range(2))
-before, start = peak_bytes(), time.perf_counter()
+before, start = process_peak_bytes(), time.perf_counter()
 figures = prdc(features, real_features)
 seconds = time.perf_counter() - start
-costs = dict(count=count, width=width, seconds=seconds, bytes_before=before, peak_bytes=peak_bytes())
+costs = dict(count=count, width=width, seconds=seconds, bytes_before=before, peak_bytes=process_peak_bytes())
 print(json.dumps(costs | figures))
 """
 

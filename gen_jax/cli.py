@@ -21,10 +21,12 @@ from gen_jax.errors import UserError, unknown
 NEEDED = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
-def run(main: Callable[[list[str]], object]) -> None:
-    """Parses the flags and calls `main`. Exit status: 0 all was done, 2 the user's mistake, 1 anything else."""
+def run(main: Callable[[list[str]], object], interrupted: str = "stopped") -> None:
+    """Parses the flags and calls `main`. Exit status: 0 all was done, 2 the user's mistake, 1 anything else.
+
+    interrupted: what a user is told who stopped it (Ctrl-C, status 130)."""
     try:
-        app.run(_checked(main), flags_parser=_parse)
+        app.run(_checked(main, interrupted), flags_parser=_parse)
     except UserError as error:
         _stop(error)
 
@@ -160,7 +162,7 @@ def _illegal(error: flags.IllegalFlagValueError) -> str:
     return f"{name}={value}: {needed} is needed" if needed else text
 
 
-def _checked(main: Callable[[list[str]], object]) -> Callable[[list[str]], None]:
+def _checked(main: Callable[[list[str]], object], interrupted: str) -> Callable[[list[str]], None]:
     def call(argv: list[str]) -> None:
         try:
             main(argv)
@@ -171,7 +173,7 @@ def _checked(main: Callable[[list[str]], object]) -> Callable[[list[str]], None]
                 raise
             _stop(UserError(f"the disk is full{f', at {error.filename}' if error.filename else ''}: free some of it"))
         except KeyboardInterrupt:
-            print("gen_jax: stopped; training goes on from its last checkpoint by the same command", file=sys.stderr)
+            print(f"gen_jax: {interrupted}", file=sys.stderr)
             sys.exit(130)
 
     return call

@@ -280,4 +280,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("evaluate_num", None, "On how many samples; default: as many as gen_jax.evaluate takes.")
     flags.DEFINE_integer("rounds", 10, "Rounds of each timing; the median counts.")
     flags.DEFINE_boolean("overwrite", False, "Whether the files may be there already.")
-    cli.run(main)
+    cli.run(main, "stopped; there is no report, and the evaluations that were finished are kept")

@@ -32,4 +32,4 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     cli.define_config()
     flags.DEFINE_string("workdir", None, "The run's folder: made if it is not there, gone on with if it is.")
-    cli.run(main)
+    cli.run(main, "stopped; training goes on from its last checkpoint by the same command")

@@ -155,7 +155,7 @@ def _override(family: Family, steps: int | None, sampler: str | None, guidance: 
     fields = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
     for name, value in (("steps", steps), ("sampler", sampler), ("guidance", guidance)):
         if value is not None and name not in fields:
-            raise UserError(f"--{name}={value}: a {type(family).__name__} draws in one pass and has no {name}")
+            raise UserError(f"--{name}={value}: a {type(family).__name__} has no {name}")
     if steps is not None:
         changes["steps"] = steps
     if sampler is not None:

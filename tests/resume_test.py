@@ -113,3 +113,15 @@ def test_kills_leave_no_trace(start, tmp_path):
     assert position == position_2
     assert lines == lines_2
     assert not half_written(killed)
+
+
+@pytest.mark.slow
+def test_a_person_who_stops_it_is_told_how_to_go_on(start, tmp_path):
+    process = start(tmp_path / "run")
+    deadline = time.monotonic() + 120
+    while not rows(tmp_path / "run") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    (line,) = process.stderr.read().decode().splitlines()
+    assert line == "gen_jax: stopped; training goes on from its last checkpoint by the same command"

@@ -27,6 +27,9 @@ import gen_jax
 from gen_jax.evals.metrics import Metric
 from gen_jax.types import Family
 
+COMPUTING = ("batch_size",)
+"""Settings of metrics that change how a figure is computed, and not what it is."""
+
 SAMPLING = ("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip")
 """Fields of families that say how samples are drawn."""
 
@@ -101,7 +104,8 @@ def _compared(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that must agree, by their dotted names."""
     found = {name: receipt.get(name) for name in ("metric", "version")}
     for section in ("settings", "features", "data"):
-        found |= {f"{section}.{name}": value for name, value in (receipt.get(section) or {}).items()}
+        values = receipt.get(section) or {}
+        found |= {f"{section}.{name}": value for name, value in values.items() if name not in COMPUTING}
     drawn = receipt.get("samples") or {}
     return found | {f"samples.{name}": drawn.get(name) for name in ("count", "dtype")}
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gen_jax.errors import UserError
 from gen_jax.evals.record import read_evaluations
+from gen_jax.training.cost import read_cost
 from gen_jax.training.workdir import read_config
 from gen_jax.training.writers import read_metrics
 
@@ -58,7 +59,7 @@ def read_entry(folder: Path, name: str) -> Entry:
     """The run in a folder. Raises UserError where there is none, or a file of it is damaged."""
     config = read_config(folder)
     evaluations = read_evaluations(folder / "evals.json")
-    return Entry(name, folder, config, read_metrics(folder), evaluations, _record(folder / "run.json"))
+    return Entry(name, folder, config, read_metrics(folder), evaluations, read_cost(folder))
 
 
 def read_entries(workdirs: Sequence[str | Path], names: Sequence[str] | None = None) -> list[Entry]:
@@ -131,13 +132,6 @@ def training_cost(entry: Entry) -> dict[str, float | str | None]:
         "peak_bytes": record.get("peak_bytes"),
         "device": record.get("device"),
     }
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}; move it away") from error
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

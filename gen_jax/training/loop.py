@@ -5,11 +5,13 @@ import functools
 import logging
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from gen_jax.data.load import batches, load, take_batches
 from gen_jax.data.transforms import prepare
@@ -21,6 +23,7 @@ from gen_jax.tasks.generation import Generate, Stream, collected, make_stream
 from gen_jax.training import parallel, writers
 from gen_jax.training.best import Best
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
+from gen_jax.training.cost import CostRecord, step_plan
 from gen_jax.training.ema import snapshot_interval
 from gen_jax.training.restore import Run
 from gen_jax.training.setup import Setup, check_config, set_up, steps_per_call
@@ -42,7 +45,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
       UserError: for whatever is wrong with the config, the data or the folder, before anything compiles; and when
         more than train.max_skipped updates were not finite, and again after one roll-back.
     """
-    workdir, settings = Path(workdir), config.train
+    workdir, settings, started = Path(workdir), config.train, time.perf_counter()
     console = writers.make_console()
     parallel.use_compilation_cache()
 
@@ -98,8 +101,10 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
             shapes = parallel.to_devices(take_batches(data, per_call), split)
             data.set_state(position)  # only looked at: it will be the first batch
             compiled = parallel.compile_step(step_fn, state, shapes, key, mesh, per_call)
+            plan, devices = step_plan(compiled), describe_devices(mesh)
+            cost = CostRecord(workdir, started, plan, devices)
             evals = {"evals": evaluator.describe()} if evaluator else {}
-            writers.start_table(console, facts(config, workdir, mesh, source, setup, compiled) | evals)
+            writers.start_table(console, facts(config, workdir, source, setup, compiled, plan, devices) | evals)
 
         # 4. The loop. It waits for the devices only where it logs.
         stream = make_stream(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
@@ -142,6 +147,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                 # b. Save. The copy is taken now, the writing goes on in the background.
                 if last or step % settings.checkpoint_every == 0:
                     checkpoints.save(step, state, data, metadata)
+                    cost.write(step)
                 if snapshots and (last or step % snapshot_every == 0):
                     snapshots.save(step, state.ema)
 
@@ -227,21 +233,33 @@ def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) 
     return writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes))
 
 
-def facts(config: Config, workdir: Path, mesh, source: Source, setup: Setup, compiled: Any) -> dict[str, str]:
+def describe_devices(mesh: Mesh) -> str:
+    """Such as 8 x TPU v5e (tpu)."""
+    devices = mesh.devices.flatten()
+    return f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})"
+
+
+def facts(
+    config: Config,
+    workdir: Path,
+    source: Source,
+    setup: Setup,
+    compiled: Any,
+    plan: Mapping[str, float],
+    devices: str,
+) -> dict[str, str]:
     """The start table."""
-    settings, info, devices = config.train, source.info, mesh.devices.flatten()
+    settings, info = config.train, source.info
     players = (f"{p} {writers.quantity(count_params(tree), '')}" for p, tree in setup.shapes.params.items())
-    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    used = memory.argument_size_in_bytes + memory.temp_size_in_bytes if memory else 0
     classes = f", {info.num_classes} classes" if info.num_classes else ""
     by_cudnn = jax.default_backend() == "gpu" and "cudnn$fmha" in compiled.as_text()
     attention = {"attention": "cuDNN" if by_cudnn else "XLA"} if jax.default_backend() == "gpu" else {}
     return {
-        "devices": f"{len(devices)} x {devices[0].device_kind} ({jax.default_backend()})",
+        "devices": devices,
         "data": f"{config.data.name}: {len(source):,} x {list(info.shape)}{classes}",
         "parameters": ", ".join(players),
-        "step": f"batch {settings.batch_size}, {writers.quantity(cost.get('flops', 0), 'FLOP')} (XLA's count), "
-        f"{writers.quantity(used, 'B')} of memory a device",
+        "step": f"batch {settings.batch_size}, {writers.quantity(plan['flops_per_step'], 'FLOP')} (XLA's count), "
+        f"{writers.quantity(plan['step_bytes'], 'B')} of memory a device",
         **attention,
         "training": f"{settings.steps:,} steps, {settings.steps * settings.batch_size / len(source):.0f} epochs",
         "workdir": f"{workdir}: metrics.jsonl, tensorboard/, samples/, checkpoints/ every {settings.checkpoint_every}",

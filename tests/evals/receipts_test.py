@@ -21,6 +21,7 @@ def receipt():
 
 
 def changed(receipt, field, value):
+    """A copy with another value of a field."""
     other = copy.deepcopy(receipt)
     *path, last = field.split(".")
     at = other
@@ -67,6 +68,7 @@ def test_what_must_agree_is_named_with_both_values(receipt, field, value):
     [
         *(("samples.seed", 1), ("samples.sampler", "DDIM"), ("samples.steps", 50), ("checkpoint", 1000)),
         *(("code", "0.2.0"), ("device", "1 x TPU"), ("date", "2026-01-01")),
+        ("settings.batch_size", 7),  # how it is computed, not what
         *(("data.name", "my digits"), ("data.split", "all")),  # the content is the same
     ],
 )

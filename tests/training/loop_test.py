@@ -13,6 +13,7 @@ import gen_jax.main
 from gen_jax.errors import UserError
 from gen_jax.families.vae import VAE
 from gen_jax.training import writers
+from gen_jax.training.cost import read_cost
 from gen_jax.training.setup import steps_per_call
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
@@ -125,3 +126,31 @@ def test_calls_end_at_every_interval(asked, start, steps, expected):
 @pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")])
 def test_duration(seconds, text):
     assert writers.duration(seconds) == text
+
+
+def test_the_cost_of_a_run_is_kept_over_its_sessions(tmp_path):
+    """Seconds of both sessions are added, the larger peak is kept, and a finished run that is called again stays."""
+    config = config_of("vae/vae.py", steps=4)
+    gen_jax.main.run(config, tmp_path)
+    first = read_cost(tmp_path)
+    assert first["step"] == 4
+    assert first["seconds"] > 0
+    assert first["device"] == f"{jax.device_count()} x cpu (cpu)"
+    weights = config.family.encoder.features[0] * 8 * 8  # of the first layer: read forwards and backwards at the least
+    assert first["flops_per_step"] > 2 * 2 * 16 * weights
+    assert first["peak_bytes"] > first["step_bytes"] > 0
+
+    gen_jax.main.run(config, tmp_path)
+    assert read_cost(tmp_path) == first
+
+    (tmp_path / "run.json").write_text(
+        json.dumps(first | {"seconds": 1e6, "peak_bytes": 2**60, "device": "1 x abacus"})
+    )
+    config.train.steps = 8
+    (tmp_path / "config.json").write_text(config.to_json())
+    gen_jax.main.run(config, tmp_path)
+    second = read_cost(tmp_path)
+    assert second["step"] == 8
+    assert 1e6 < second["seconds"] < 1e6 + 300
+    assert second["peak_bytes"] == 2**60
+    assert second["device"] == f"1 x abacus, then {first['device']}"
