@@ -543,6 +543,7 @@ def test_a_run_leaves_what_is_documented(runs):
     place = runs / "diffusion"
     assert {p.name for p in place.iterdir()} == {
         "config.json",
+        "run.json",
         "metrics.jsonl",
         "tensorboard",
         "samples",
