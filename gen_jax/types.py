@@ -1,6 +1,7 @@
 """The types that every part of gen_jax shares. This module imports nothing of the package."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -50,8 +51,24 @@ LossFn = Callable[[Params, TrainState, Batch, jax.Array], tuple[jax.Array, tuple
 `state` is a read-only view for step, ema and extra; `extra` is returned, changed or not."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Alarm:
+    """A metric out of bounds, for `patience` reports on end, says that training has gone wrong: what it says of it, and
+    what might mend it."""
+
+    says: str
+    fix: str
+    low: float = -math.inf
+    high: float = math.inf
+    patience: int = 3
+
+
 class Family(Protocol):
-    """A way to model data: a frozen dataclass of networks, losses and numbers."""
+    """A way to model data: a frozen dataclass of networks, losses and numbers.
+
+    Two members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse says
+    what is done about it. `settle(params, extra, key) -> extra`: what is computed once before samples are drawn, from
+    the averaged parameters."""
 
     @property
     def losses(self) -> Mapping[str, LossFn]:

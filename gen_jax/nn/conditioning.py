@@ -4,6 +4,7 @@ A network is called `network(x, context, train)`; a family applies `Conditioned(
 `null` and `drop` take conditions away, for classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -23,16 +24,23 @@ class Context(flax.struct.PyTreeNode):
 
     vector: [b, d], read by FiLM or AdaLN. tokens: [b, n, d] with token_mask [b, n] (1: read it), read by
     cross-attention. spatial: [b, h, w, c], concatenated to the image.
+
+    keys: [b], one random key per example, from which a network draws what is random in it: so it depends on the example
+    alone, not on the batch; None: nothing is drawn. progress: [] float32, how far a network that grows has grown, in
+    stages; None: wholly. Networks that draw nothing, or do not grow, leave them alone.
     """
 
     vector: jax.Array | None = None
     tokens: jax.Array | None = None
     token_mask: jax.Array | None = None
     spatial: jax.Array | None = None
+    keys: jax.Array | None = None
+    progress: jax.Array | None = None
 
     def only(self, *reads: str, network: str) -> "Context":
-        """The context itself. Raises UserError if it holds what the network would ignore in silence."""
-        ignored = [k for k, v in vars(self).items() if v is not None and k not in reads]
+        """The context itself. Raises UserError if it holds conditions that the network would ignore in silence."""
+        conditions = ("vector", "tokens", "token_mask", "spatial")
+        ignored = [k for k in conditions if getattr(self, k) is not None and k not in reads]
         if ignored:
             raise UserError(f"{network} reads {', '.join(reads)} of its context and cannot use: {', '.join(ignored)}")
         return self
@@ -128,22 +136,47 @@ class Conditioning(nn.Module):
 
 
 class Conditioned(nn.Module):
-    """A network with its conditioning: (x, cond, train) -> network(x, conditioning(cond), train)."""
+    """A network with its conditioning: (x, cond, train) -> network(x, conditioning(cond), train).
+
+    `keys` and `progress` go into the context. A network of several parts may offer them as methods of the same
+    arguments; `part` names one of them.
+    """
 
     network: nn.Module
     conditioning: nn.Module
 
-    def __call__(self, x: jax.Array, cond: Cond, train: bool = False) -> jax.Array:
-        return self.network(x, self.conditioning(cond), train)  # type: ignore[operator]
+    def __call__(
+        self,
+        x: jax.Array,
+        cond: Cond,
+        train: bool = False,
+        keys: jax.Array | None = None,
+        progress: jax.Array | None = None,
+        part: str = "__call__",
+    ) -> jax.Array:
+        context = self.conditioning(cond).replace(keys=keys, progress=progress)  # type: ignore[operator]
+        return getattr(self.network, part)(x, context, train)
 
     @nn.nowrap
     def create(self, key: jax.Array, x: jax.Array, cond: Cond, shape: tuple[int, ...], hint: str) -> PyTree:
-        """New parameters. Raises UserError, with the hint, where the output for one example is not of `shape`."""
-        out, variables = self.init_with_output(key, x, cond)
+        """New parameters. Raises UserError, with the hint, where the output for one example is not of `shape`, and for
+        a network that keeps more than parameters."""
+        params, others = self.create_whole(key, x, cond, shape, hint)
+        if others:
+            network = type(self.network).__name__
+            raise UserError(f"the {network} keeps {', '.join(others)} beside its parameters, which only GANs carry")
+        return params
+
+    @nn.nowrap
+    def create_whole(
+        self, key: jax.Array, x: jax.Array, cond: Cond, shape: tuple[int, ...], hint: str, **others: Any
+    ) -> tuple[PyTree, dict[str, PyTree]]:
+        """New parameters as by `create`, and by collection what else the network keeps (batch statistics)."""
+        out, variables = self.init_with_output(key, x, cond, **others)
         if out.shape[1:] != shape:
             network = type(self.network).__name__
             raise UserError(f"the {network} gives {out.shape[1:]} for an example where {shape} is needed: {hint}")
-        return variables["params"]
+        return variables["params"], {name: tree for name, tree in variables.items() if name != "params"}
 
     @nn.nowrap
     def evaluate(
@@ -152,6 +185,16 @@ class Conditioned(nn.Module):
         """The output under `params`; `dropout` is the key of what is random in training."""
         rngs = None if dropout is None else {"dropout": dropout}
         return self.apply({"params": params}, x, cond, train, rngs=rngs)  # type: ignore[return-value]
+
+    @nn.nowrap
+    def run(
+        self, params: PyTree, kept: Mapping[str, PyTree], x: jax.Array, cond: Cond, train: bool = False, **others: Any
+    ) -> tuple[jax.Array, dict[str, PyTree]]:
+        """The output under `params` and what else the network keeps, and that as it is afterwards."""
+        variables = {"params": params, **kept}
+        if not (train and kept):
+            return self.apply(variables, x, cond, train, **others), dict(kept)  # type: ignore[return-value]
+        return self.apply(variables, x, cond, train, **others, mutable=list(kept))  # type: ignore[return-value]
 
 
 def null(cond: Cond) -> dict[str, jax.Array]:

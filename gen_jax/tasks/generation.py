@@ -58,7 +58,10 @@ def make_stream(
         x = family.sample(state.averaged, state.extra, keys, cond)
         return to_uint8(x) if info.dtype == "uint8" else x
 
+    settle = jax.jit(getattr(family, "settle", lambda params, extra, key: extra))
+
     def stream(state: TrainState, num: int, seed: int = 0, labels: Sequence[int] | None = None):
+        state = state.replace(extra=settle(state.averaged, state.extra, jax.random.key(0)))
         if num < 1:
             raise UserError(f"num={num}: at least one sample has to be drawn")
         label = None

@@ -21,6 +21,7 @@ from gen_jax.evals.receipts import describe_family
 from gen_jax.evals.run import Samples
 from gen_jax.tasks.generation import Generate, Stream, collected, make_stream
 from gen_jax.training import parallel, writers
+from gen_jax.training.alarm import Trouble, Watch
 from gen_jax.training.best import Best
 from gen_jax.training.checkpoint import Checkpoints, abstract_like
 from gen_jax.training.cost import CostRecord, step_plan
@@ -109,6 +110,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         # 4. The loop. It waits for the devices only where it logs.
         stream = make_stream(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
         generate = collected(stream)
+        watch, on_collapse = Watch(getattr(setup.family, "alarms", {})), settings.get("on_collapse", "warn")
         with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
             pending = []
             while step < settings.steps:
@@ -126,9 +128,14 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                 if last or measured or step % settings.log_every == 0 or step % settings.checkpoint_every == 0:
                     row = average(pending) | {"skipped": total_skipped(state)}
                     row["images_per_second"] = progress.rate(step, settings.batch_size)
-                    diverged = row["skipped"] > settings.max_skipped
                     progress.show(step, row)
-                    if evaluator and measured and not diverged:
+                    trouble = not_finite(step, state) if row["skipped"] > settings.max_skipped else None
+                    if (collapse := watch.look(step, row)) and on_collapse == "warn":
+                        log.warning("%s. %s", *collapse)
+                    elif collapse and on_collapse == "stop":
+                        raise UserError(f"{collapse.what}. {collapse.fix}. The checkpoints are kept")
+                    trouble = trouble or (collapse if on_collapse == "rollback" else None)
+                    if evaluator and measured and not trouble:
                         run = Run(config.to_dict(), source.info, setup, workdir, step, state.replace(opt={}), mesh)
                         with progress.paused():
                             figures, seconds = measure(evaluator, run, stream)
@@ -138,8 +145,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                         row |= {f"evals/{name}": value for name, value in (figures | {"seconds": seconds}).items()}
                     writer.scalars(step, row)
                     pending = []
-                    if diverged:
-                        step, state, metadata = roll_back(step, state, metadata, checkpoints, setup, config, whole)
+                    if trouble:
+                        step, state, metadata = roll_back(trouble, metadata, checkpoints, setup, config, whole)
                         key = run_key(config, metadata, whole)
                         writer.rewind(step)
                         continue
@@ -183,9 +190,17 @@ def total_skipped(state: TrainState) -> int:
     return sum(int(opt.skipped) for opt in state.opt.values())
 
 
+def not_finite(step: int, state: TrainState) -> Trouble:
+    """What the last skipped update that was not finite has to say."""
+    player = max(state.opt, key=lambda p: int(state.opt[p].skipped))
+    opt = state.opt[player]
+    what = f"{opt.skipped} updates of {player} were not finite by step {step}; the first such value of the last one: "
+    what += watched(state.params[player])[int(opt.first_bad)]
+    return Trouble(what, f"A smaller config.optim.{player}.learning_rate or a gradient clip may help")
+
+
 def roll_back(
-    step: int,
-    state: TrainState,
+    trouble: Trouble,
     metadata: dict[str, Any],
     checkpoints: Checkpoints,
     setup: Setup,
@@ -195,24 +210,18 @@ def roll_back(
     """The newest checkpoint once more, with other noise and, as the data is not rewound, with other batches.
 
     Raises:
-      UserError: the run was rolled back already. It names the first value of the last skipped update that was not
-        finite.
+      UserError: the run was rolled back already.
     """
-    player = max(state.opt, key=lambda p: int(state.opt[p].skipped))
-    opt = state.opt[player]
-    what = f"{opt.skipped} updates of {player} were not finite by step {step}; the first such value of the last one: "
-    what += watched(state.params[player])[int(opt.first_bad)]
     if metadata["rollbacks"]:
         raise UserError(
-            f"training diverged again after a roll-back: {what}. A smaller config.optim.{player}.learning_rate or a "
-            "gradient clip may help; the checkpoints are kept"
+            f"training diverged again after a roll-back: {trouble.what}. {trouble.fix}; the checkpoints are kept"
         )
     checkpoints.wait()
     restored = checkpoints.restore(abstract_like(setup.shapes, sharding))
     if restored is None:
         restored = 0, setup.init(jax.random.key(config.seed), sharding), metadata
     step, state, metadata = restored
-    log.warning("%s. Rolled back to step %s; the next time the run stops", what, step)
+    log.warning("%s. Rolled back to step %s; the next time the run stops", trouble.what, step)
     return step, state, metadata | {"rollbacks": metadata["rollbacks"] + 1}
 
 

@@ -29,16 +29,18 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
 
     `learning_rate` is a number or the spec of a schedule, one of optax's or `inverse_sqrt`; `clip` bounds the
     gradient's global norm before the optimizer sees it; `every=k` updates this player in steps k, 2 k, ... only
-    (n_critic = k, seen from the generator); `project` names a function of this module that the parameters go through
-    after each update, None for none.
+    (n_critic = k, seen from the generator); `project` is a function of `PROJECTIONS` that the parameters go through
+    after each update, by its name or as a spec, {"name": "clip_weights", "limit": 0.01}; None for none.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
     """
     spec = dict(spec)
     clip, every, project = spec.pop("clip", None), spec.pop("every", 1), spec.pop("project", None)
-    if project is not None and project not in PROJECTIONS:
-        raise unknown("optim project", project, PROJECTIONS)
+    if isinstance(project, str):
+        project = {"name": project}
+    if project is not None and project.get("name") not in PROJECTIONS:
+        raise unknown("optim project", str(project.get("name")), PROJECTIONS)
     if every < 1:
         raise UserError(f"optim every={every}: a player is updated every 1, 2, 3, ... steps")
     rate = spec.get("learning_rate")
@@ -51,7 +53,7 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
         if clip <= 0:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
         transform = optax.chain(optax.clip_by_global_norm(clip), transform)
-    return Optimizer(transform, every, *([PROJECTIONS[project]] if project else []))
+    return Optimizer(transform, every, *([build(sys.modules[__name__], project)] if project else []))
 
 
 def unit_weights(params: PyTree) -> PyTree:
@@ -68,7 +70,19 @@ def unit_weights(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(normalize, params)
 
 
-PROJECTIONS = {"unit_weights": unit_weights}
+def clip_weights(params: PyTree, limit: float = 0.01) -> PyTree:
+    """Every parameter clipped to [-limit, limit]: how the first Wasserstein GAN kept its critic Lipschitz, Arjovsky et
+    al. 2017 (arXiv:1701.07875, algorithm 1).
+
+    Raises:
+      UserError: limit <= 0.
+    """
+    if limit <= 0:
+        raise UserError(f"clip_weights limit={limit}: it must be above 0")
+    return jax.tree.map(lambda p: jnp.clip(p, -limit, limit), params)
+
+
+PROJECTIONS = ("unit_weights", "clip_weights")
 
 
 def inverse_sqrt(reference: float, decay_after: float, warmup: int = 0) -> optax.Schedule:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import gen_jax
 from gen_jax.build import build
 from gen_jax.errors import UserError, unknown
+from gen_jax.training.alarm import ON_COLLAPSE
 from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
 from gen_jax.training.pretrained import Pretrained, find_pretrained
@@ -109,6 +110,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in ("sample_every", "max_skipped"):
         if train[name] < 0:
             raise UserError(f"train.{name}={train[name]}: it cannot be below 0")
+    on_collapse = train.get("on_collapse", ON_COLLAPSE[0])
+    if on_collapse not in ON_COLLAPSE:
+        raise unknown("train.on_collapse", on_collapse, ON_COLLAPSE)
     for section, name in (("sample", "num"), ("sample", "batch_size")):
         if config[section][name] < 1:
             raise UserError(f"{section}.{name}={config[section][name]}: it must be at least 1")
