@@ -140,7 +140,7 @@ class Inputs:
         if name == "run":
             return "" if self._run is not None else "it needs the model, and these are another program's samples"
         if name in FEATURED and self._network is None:
-            return "it needs features: of images (uint8 [n, h, w, c]) or sounds (float32 [n, samples, channels])"
+            return "it needs features, which are of images (uint8 [n, h, w, c]) or sounds (float32 [n, t, c])"
         if name == "logits" and self._network is not None and (why := self._no_classes(self._network.name)):
             return why
         split = {"real": self._reference.split, "train": "train", "test": "test"}.get(head)
