@@ -96,6 +96,11 @@ def _prepare_field(config: ConfigDict, field: str) -> None:
         prefix = "".join(f"{p}." for p in parts[:i])
         if not isinstance(at, Mapping | ConfigDict):
             raise UserError(f"unknown config field '{field}': {prefix[:-1]} is {at!r} and has no fields")
+        if prefix and not at:  # such as evals=dict(): nothing in it can be set alone
+            raise UserError(
+                f"unknown config field '{field}': {prefix[:-1]} is empty; give all of it, "
+                f"--config.{prefix[:-1]}=\"{{'{part}': ...}}\""
+            )
         if part not in at:
             raise unknown("config field", f"{prefix}{part}", (f"{prefix}{name}" for name in at))
         holder, at = at, at[part]

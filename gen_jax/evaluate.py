@@ -24,6 +24,7 @@ from gen_jax.data.load import load
 from gen_jax.errors import UserError
 from gen_jax.evals.choose import SUFFIX, Choice, choose_network, default_metrics
 from gen_jax.evals.external import load_reference, load_samples
+from gen_jax.evals.features.sounds import is_sounds
 from gen_jax.evals.metrics import Metric, find_metrics, metrics
 from gen_jax.evals.receipts import describe_family
 from gen_jax.evals.record import add_evaluation, check_target
@@ -102,7 +103,7 @@ def run(
         labelled = "label" in opened.setup.family.cond_keys
 
     console = writers.make_console()
-    wanted = find_metrics(default_metrics(labelled)) if named is None else named
+    wanted = find_metrics(default_metrics(labelled, is_sounds(drawn.info))) if named is None else named
     network = _network(features, weights, resize, real, drawn, wanted)
     if network is not None:
         if network.note:
@@ -164,11 +165,12 @@ def _network(
     samples: Samples,
     wanted: Sequence[Metric],
 ) -> Choice | None:
-    """The feature network; None where the data are no images, or no metric reads features."""
+    """The feature network; None where the data are neither images nor sounds, or no metric reads features."""
     asked = next((f"--{k}={v}" for k, v in (("features", features), ("weights", weights), ("resize", resize)) if v), "")
     why = ""
-    if samples.info.dtype != "uint8" or len(samples.info.shape) != 3:
-        why = f"feature networks are for images, and these are {samples.info.dtype} {list(samples.info.shape)}"
+    if not is_sounds(samples.info) and (samples.info.dtype != "uint8" or len(samples.info.shape) != 3):
+        shape = list(samples.info.shape)
+        why = f"feature networks are for images and sounds, and these are {samples.info.dtype} {shape}"
     elif not any(metric.featured for metric in wanted):
         why = f"none of {', '.join(metric.name for metric in wanted)} reads features"
     if why and asked:

@@ -235,6 +235,7 @@ BAD = [
         "unknown field", "--config.train.stepz=3", says=("'train.stepz'", "did you mean 'train.steps'?", "train.keep")
     ),
     main("unknown section", "--config.trian.steps=3", says=("'trian'", "did you mean 'train'?", "optim")),
+    main("field of what is empty", "--config.evals.every=3", says=("'evals.every'", "evals is empty", "'every': ...")),
     main("field of a number", "--config.train.steps.x=3", says=("'train.steps.x'", "500")),
     main("wrong type", "--config.train.steps=abc", says=("--config.train.steps=abc", "a whole number is needed")),
     main("out of range", "--config.train.keep=0", says=("train.keep=0", "at least 1")),

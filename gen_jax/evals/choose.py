@@ -8,6 +8,7 @@ from gen_jax.evals.features.dinov2 import dinov2
 from gen_jax.evals.features.extract import Network
 from gen_jax.evals.features.inception import FILE, inception
 from gen_jax.evals.features.own import own
+from gen_jax.evals.features.sounds import is_sounds, own_sounds
 from gen_jax.evals.features.weights import folder
 from gen_jax.evals.reference import Reference
 
@@ -35,15 +36,20 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     """The feature network `name`: inception, dinov2 or own.
 
     None takes Inception where its weights are named or at hand, and else the classifier of the reference data, which
-    needs no download; only a network that is asked for by its name is downloaded.
+    needs no download; only a network that is asked for by its name is downloaded. Of sounds there is the own one only.
 
     Raises:
-      UserError: no such network, settings that it does not have, or a reference of statistics without Inception's
-        weights.
+      UserError: no such network, settings that it does not have, a network of images for sounds, or a reference of
+        statistics without Inception's weights.
     """
     if name is not None and name not in SUFFIX:
         raise unknown("feature network", name, SUFFIX)
     note, place = "", folder() / FILE.name
+    if is_sounds(reference.info):
+        if name not in (None, "own"):
+            raise UserError(f"--features={name}: a network of images, and {reference.name} is of sounds: take own")
+        note = "" if name else f"a classifier of {reference.name} itself (figures end in _own)"
+        name = "own"
     if name is None:
         at_hand = weights is not None or place.exists() or place.with_suffix(".safetensors").exists()
         advice = f"put {FILE.name} in {place.parent}, or give --features=inception, which downloads {FILE.megabytes} MB"
@@ -64,8 +70,10 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     return Choice(name, lambda: network(**settings), note)
 
 
-def default_metrics(labelled: bool) -> list[str]:
+def default_metrics(labelled: bool, sounds: bool = False) -> list[str]:
     """What is measured where no metric is named. labelled: whether the samples were asked for by class."""
+    if sounds:
+        return ["fad", "kid", "prdc"]
     return ["fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
 
 
@@ -73,4 +81,4 @@ def _own(reference: Reference) -> Network:
     """The classifier of the reference's train split."""
     split = reference.get(reference.split if reference.why_not("train") else "train")
     x, label = split.some(max(1, min(OWN_IMAGES, OWN_BYTES // split.example_bytes)))
-    return own(x, label)
+    return own_sounds(x, label) if is_sounds(split.info) else own(x, label)

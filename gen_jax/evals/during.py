@@ -19,6 +19,7 @@ import numpy as np
 
 from gen_jax.errors import UserError, unknown
 from gen_jax.evals.choose import Choice, choose_network
+from gen_jax.evals.features.sounds import is_sounds
 from gen_jax.evals.frechet import statistics
 from gen_jax.evals.metrics import Metric, find_metric
 from gen_jax.evals.record import write_text
@@ -113,7 +114,8 @@ def make_evaluator(spec: Mapping[str, Any], data: str, load: Callable[[str], Sou
         raise UserError("evals.metrics: the same metric twice, whose figures would have the same names")
     reference = Reference(data, load, given["split"])
     is_images = reference.info is not None and reference.info.dtype == "uint8" and len(reference.info.shape) == 3
-    network = choose_network(given["features"], given["weights"], given["resize"], reference) if is_images else None
+    has_features = is_images or is_sounds(reference.info)
+    network = choose_network(given["features"], given["weights"], given["resize"], reference) if has_features else None
     best = None if not given["best"] else _best(given["best"])
     if network is not None and network.name != "own" and any(metric.featured for metric in metrics):
         network()  # weights that are missing are found missing now

@@ -22,6 +22,9 @@ from gen_jax.types import DataInfo, Source
 
 log = logging.getLogger("gen_jax")
 
+ADVICE = (" or give --config.data.on_error=skip", ", --config.data.resolution=64")
+"""What image_folder advises for training, by flags that evaluation does not have."""
+
 
 def load_reference(name: str, split: str = "train") -> Reference:
     """The reference that a user names: a folder or archive of images, an .npz, or one of gen_jax's data sets.
@@ -136,7 +139,13 @@ def _largest(split: Split) -> int:
 def _source(path: Path, split: str) -> Source:
     """Images from a folder, an archive or an .npz."""
     if path.suffix != ".npz":
-        return image_folder(split, path=str(path))
+        try:
+            return image_folder(split, path=str(path))
+        except UserError as error:
+            text = str(error)
+            for advice in ADVICE:
+                text = text.replace(advice, "")
+            raise UserError(text) from error
     with _open(path) as file:
         if "arr_0" not in file:
             return arrays(split, path=str(path))

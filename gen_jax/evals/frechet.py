@@ -55,6 +55,7 @@ def fid(
     """
     if bootstrap < 0 or not 0 < level < 1:
         raise UserError(f"fid: bootstrap={bootstrap} and level={level}; needed: 0 or more, and between 0 and 1")
+    check_features("fid", 2, {"samples' features": features})
     value = frechet_distance(statistics(features), real_statistics)
     if not bootstrap:
         return {"fid": value}

@@ -83,6 +83,8 @@ def find_metric(spec: str | Mapping[str, Any]) -> Metric:
         raise UserError(f"the spec of a metric needs a 'name', this one has: {', '.join(given) or 'nothing'}")
     name = str(given.pop("name")).removeprefix("evals.")
     known = metrics()
+    if name not in known and inspect.isfunction(helper := names(gen_jax.evals).get(name)):
+        raise UserError(f"{name} is no metric of samples: call it from Python, {helper.__module__}.{name}")
     if name not in known:
         raise unknown("metric", name, known)
     parameters = inspect.signature(known[name]).parameters

@@ -11,6 +11,7 @@ import numpy as np
 from gen_jax.errors import UserError
 from gen_jax.evals.choose import SUFFIX, Choice
 from gen_jax.evals.features.extract import Features, Network, extract
+from gen_jax.evals.features.sounds import is_sounds
 from gen_jax.evals.metrics import FEATURED, Metric
 from gen_jax.evals.receipts import make_receipt
 from gen_jax.evals.reference import Reference
@@ -60,6 +61,8 @@ def evaluate(
     usable = []
     for metric in metrics:
         why = next(filter(None, map(inputs.why_not, metric.needs)), "")
+        if metric.name == "fad" and not is_sounds(samples.info):
+            why = "it is of sounds (float32 [n, samples, channels]); of images the same distance is fid"
         if not why:
             usable.append(metric)
         elif lenient:
@@ -137,7 +140,7 @@ class Inputs:
         if name == "run":
             return "" if self._run is not None else "it needs the model, and these are another program's samples"
         if name in FEATURED and self._network is None:
-            return "it needs features, which are of images (uint8 [n, h, w, c])"
+            return "it needs features, which are of images (uint8 [n, h, w, c]) or sounds (float32 [n, t, c])"
         if name == "logits" and self._network is not None and (why := self._no_classes(self._network.name)):
             return why
         split = {"real": self._reference.split, "train": "train", "test": "test"}.get(head)

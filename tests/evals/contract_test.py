@@ -41,6 +41,7 @@ def test_the_command_names_metrics_or_gives_specs():
 @pytest.mark.parametrize(
     ("evals", "says"),
     [
+        ("clip_score", "call it from Python, gen_jax.evals.clip_score.clip_score"),
         ("fdi", "unknown metric 'fdi': did you mean 'fid'"),
         ([{"name": "prdc", "n": 3}], "unknown setting of metric prdc 'n'"),
         ([{"name": "fid", "features": 3}], "unknown setting of metric fid 'features'"),

@@ -17,6 +17,14 @@ def save(path, **arrays):
     return str(path)
 
 
+def odd_one(path):
+    """A folder of images of which one is of another size, and one is none."""
+    folder(path)
+    Image.fromarray(X[0, :2]).save(path / "odd.png")
+    (path / "none.png").write_text("x")
+    return str(path)
+
+
 def folder(path, names=(), x=X):
     """A folder of PNGs; with names, a sub-folder per class, the classes in turn."""
     for i, image in enumerate(x):
@@ -108,6 +116,7 @@ BAD_SAMPLES = {
     "statistics": (lambda p: save(p / "a.npz", mu=np.zeros(2), sigma=np.eye(2)), {}, "samples themselves"),
     "no arrays": (lambda p: (p / "a.npz").write_text("x") and str(p / "a.npz"), {}, "not an .npz"),
     "sizes": (lambda p: folder(p / "a") and folder(p / "a" / "b", x=X[:, :2]) and str(p / "a"), {}, "beside|sizes"),
+    "odd one": (lambda p: odd_one(p / "a"), {}, "1 broken images: none.png .* 2 sizes .*odd.png"),
 }
 
 
@@ -117,6 +126,7 @@ def test_bad_samples_are_one_line(tmp_path, reference, case):
     with pytest.raises(UserError, match=says) as error:
         load_samples(make(tmp_path), reference, **arguments)
     assert "\n" not in str(error.value)
+    assert "--config" not in str(error.value), "which evaluation does not have"
 
 
 BAD_REFERENCES = {

@@ -153,7 +153,7 @@ def test_mistakes_are_named():
         fid(rows, normal(4))
     with pytest.raises(UserError, match="not finite"):
         fid(rows, Statistics(np.zeros(3), np.full((3, 3), np.nan), 10))
-    with pytest.raises(UserError, match="1 features; needed: 2 or more"):
+    with pytest.raises(UserError, match="fid: 1 samples' features; needed: 2 or more"):
         fid(rows[:1], normal(3))
     with pytest.raises(UserError, match="0 features"):
         statistics(rows[:0])

@@ -22,7 +22,7 @@ class Network:
     name: "inception", "dinov2" or "own". hash: sha256 of the weights, hexadecimal: features of two hashes are not
     comparable. resize: how images came to the network's size (resize.py), "none" where they were left as they are.
     apply: see `Apply`. dim: d, the features' width. accuracy: of the own classifier, the share of held-out images that
-    it reads right, where there were any.
+    it reads right, where there were any. prepare: makes images of what is none, such as sounds; None: they are images.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Network:
     apply: Apply
     dim: int
     accuracy: float | None = None
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class Features(NamedTuple):
@@ -66,7 +67,8 @@ def extract(
     """The network's features, and logits if it has any, of all images in their order.
 
     Args:
-      images: uint8 [n, h, w, c], or an iterable of such chunks of any lengths, which are not held together.
+      images: uint8 [n, h, w, c], or what `network.prepare` takes, or an iterable of such chunks of any lengths, which
+        are not held together.
       batch_size: images in a batch, rounded up to what the devices share evenly. The last batch is filled up and the
         filling cut off afterwards.
       sharding: the layout of a batch; None splits it over all devices of this process.
@@ -81,6 +83,8 @@ def extract(
     if isinstance(images, np.ndarray):
         batch_size = max(1, min(batch_size, len(images)))
         images = [images]
+    if network.prepare is not None:
+        images = map(network.prepare, images)
     size = -(-batch_size // sharding.num_devices) * sharding.num_devices
 
     found: list[Features] = []
