@@ -36,12 +36,12 @@ def trained(name, workdir, **family):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("latent")
-    linear = dict(name="nn.MLP", features=())
+    linear = dict(name="nn.MLP", features=(), final="none")
     return {
         "gan": trained("quickstart_gan.py", place / "gan"),
         "vae": trained("vae/vae.py", place / "vae"),
         "linear": trained("gan/vanilla.py", place / "linear", generator=linear, latent=6),
-        "styled": trained("gan/stylegan2.py", place / "styled"),
+        # "styled": trained("gan/stylegan2.py", place / "styled"),
     }
 
 
@@ -118,16 +118,13 @@ def test_an_image_file_is_projected(runs, tmp_path):
 
 def test_directions_of_a_linear_generator_are_its_singular_vectors(runs):
     run = open_run(runs["linear"])
-    kernel = np.asarray(run.state.averaged["gen"]["network"]["out"]["kernel"], np.float64)  # [z, values], then tanh
+    kernel = np.asarray(run.state.averaged["gen"]["network"]["out"]["kernel"], np.float64)  # [z, values]
     sheet = gen_jax.sample.run(runs["linear"], num=6, task="directions", options={"columns": 3})
     direction = sheet["direction"]
     np.testing.assert_allclose(direction @ direction.T, np.eye(6), atol=1e-5)
-    # after 20 steps from a small start tanh is nearly the identity: J J^T is kernel kernel^T up to a common slope
-    values, vectors = np.linalg.eigh(kernel @ kernel.T)
-    top = vectors[:, -1]
-    assert abs(direction[0] @ top) > 0.95
-    np.testing.assert_allclose(sheet["strength"].sum(), 1, atol=1e-5)
-    assert (np.diff(sheet["strength"]) <= 1e-7).all()
+    u, singular, _ = np.linalg.svd(kernel)
+    np.testing.assert_allclose(np.abs(np.diag(direction @ u)), 1, atol=1e-3)
+    np.testing.assert_allclose(sheet["strength"], singular**2 / np.square(singular).sum(), rtol=1e-3)
     middle = sheet["x"].reshape(6, 3, 8, 8, 1)[:, 1]
     np.testing.assert_array_equal(middle, np.broadcast_to(gen_jax.sample.run(runs["linear"], num=1)["x"], middle.shape))
 
@@ -151,14 +148,12 @@ def test_style_gram_is_the_sum_over_style_layers():
 def test_mixing_shows_the_sources_and_keeps_them_apart(runs):
     sheet = gen_jax.sample.run(runs["styled"], num=2, task="mix", options={"columns": 3, "layers": [0, 1]})["x"]
     sheet = sheet.reshape(3, 4, 8, 8, 1)
-    layers = open_run(runs["styled"]).setup.family.generator
     assert (sheet[0, 0] == 255).all()
     alone = gen_jax.sample.run(runs["styled"], num=5)["x"]
     np.testing.assert_array_equal(sheet[1:, 0], alone[:2])
     np.testing.assert_array_equal(sheet[0, 1:], alone[2:])
     with pytest.raises(UserError, match="the layers of this model"):
         gen_jax.sample.run(runs["styled"], num=2, task="mix", options={"layers": [0, 99]})
-    del layers
 
 
 def test_less_truncation_is_less_variety(runs):
