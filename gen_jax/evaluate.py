@@ -30,7 +30,7 @@ from gen_jax.evals.receipts import describe_family
 from gen_jax.evals.record import add_evaluation, check_target
 from gen_jax.evals.reference import Reference
 from gen_jax.evals.run import Samples, check_same, evaluate
-from gen_jax.sample import check_numbers, open_model, parse_family
+from gen_jax.sample import check_numbers, open_model, parse_json
 from gen_jax.tasks.generation import make_stream
 from gen_jax.training import parallel, writers
 from gen_jax.training.restore import Run
@@ -186,7 +186,7 @@ def main(argv: list[str]) -> None:
         raise UserError("--out is needed: where the figures go, --out=FILE.json")
     names = ["workdir", "evals", "num", "features", "weights", "resize", "split", "seed", "steps", "sampler"]
     names += ["guidance", "ema", "checkpoint", "batch_size", "samples", "reference", "out"]
-    run(family=parse_family(given.family), **{name: getattr(given, name) for name in names})
+    run(family=parse_json("family", given.family), **{name: getattr(given, name) for name in names})
 
 
 if __name__ == "__main__":

@@ -1,28 +1,34 @@
 """Draws from a trained run: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png|samples.npz|folder/
 
+Other tasks walk through the latent space of a GAN or VAE: --task=interpolate|mix|project|directions|truncation, with
+--options='{"frames": 10}' (gen_jax/tasks). What moves can be written as a film, --out=walk.gif or .webp.
+
 The parameters are those of the newest whole checkpoint, averaged (EMA) where the run averages them. Sample i depends
 on (--seed, i) and its label alone. An .npz has x (uint8 [n, h, w, c]) and, where there is one, label [n]; a folder has
 one PNG per sample, in a sub-folder per class where there are labels.
 """
 
 import dataclasses
+import functools
+import inspect
 import json
 import math
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
-from PIL import Image
 
 import gen_jax.diffusion
+import gen_jax.tasks
 from gen_jax import cli
 from gen_jax.build import build, names
 from gen_jax.errors import UserError, unknown
 from gen_jax.tasks.generation import make_generate
-from gen_jax.training import parallel, writers
+from gen_jax.tasks.latent import Sheet
+from gen_jax.training import parallel
+from gen_jax.training.outputs import check_out, write_samples, write_sheet
 from gen_jax.training.restore import Run, open_run
 from gen_jax.training.setup import set_up
 from gen_jax.types import DataInfo, Family
@@ -41,6 +47,8 @@ def run(
     ema: float | None = None,
     checkpoint: int | str | None = None,
     batch_size: int | None = None,
+    task: str | None = None,
+    options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -57,28 +65,41 @@ def run(
       ema: the relative width of the average of the parameters, made of the run's snapshots (training/ema.py).
       checkpoint: the step of the checkpoint to take, or "best" (where config.evals keeps one); None: the newest.
       batch_size: how many are drawn at once; None: the config's sample.batch_size.
-      out: a .png (one grid), an .npz, or a folder. overwrite: whether it may be there already.
+      task: None, or the name of a task of gen_jax/tasks, such as "interpolate"; `num` then counts its rows. options:
+        the task's own.
+      out: a .png (one grid), an .npz, a folder, or for a film of a task a .gif or .webp. overwrite: whether it may be
+        there already.
 
     Returns:
-      {"x": uint8 [num, h, w, c], "label": int32 [num] (conditional models only)}
+      {"x": uint8 [num, h, w, c], "label": int32 [num] (conditional models only)}; of a task its sheet, row by row, and
+      its further arrays.
 
     Raises:
       UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
     """
     check_numbers(num=num, seed=seed, steps=steps, guidance=guidance, batch_size=batch_size)
-    target = _check_out(out, overwrite)
+    make = _task(task, options)
+    target = check_out(out, overwrite, film=make is not None)
     trained = open_model(
         workdir, steps=steps, sampler=sampler, guidance=guidance, family=family, ema=ema, checkpoint=checkpoint
     )
     model, info = trained.setup.family, trained.info
     if info.dtype != "uint8" and target is not None and not target.suffix:
         raise UserError(f"--out={out}: the samples are {info.dtype} and no pictures; write them to an .npz")
-    labels = None if label is None else [_class(label, model, info)] * num
-    size = batch_size or trained.config["sample"]["batch_size"]
+    if batch_size:
+        trained.config["sample"]["batch_size"] = batch_size
+    chosen = None if label is None else _class(label, model, info)
+    if make is not None:
+        sheet = make(trained, num, seed, chosen)
+        if target is not None:
+            write_sheet(target, sheet.x, sheet.columns, sheet.arrays, film=sheet.film)
+        return {"x": sheet.x, **sheet.arrays}
+    labels = None if chosen is None else [chosen] * num
+    size = trained.config["sample"]["batch_size"]
     generate = make_generate(model, info, size, parallel.split_batch(trained.mesh))
     samples = generate(trained.state, num, seed, labels)
     if target is not None:
-        _write(target, samples, info)
+        write_samples(target, samples, info)
     return samples
 
 
@@ -122,8 +143,8 @@ def check_numbers(
         raise UserError(f"--guidance={guidance}: it must be a finite number")
 
 
-def parse_family(text: str | None) -> dict[str, Any] | None:
-    """The value of --family: fields of the family as JSON.
+def parse_json(flag: str, text: str | None) -> dict[str, Any] | None:
+    """The value of --family or --options: fields as JSON.
 
     Raises:
       UserError: it is not JSON, or no fields.
@@ -131,12 +152,12 @@ def parse_family(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        family = json.loads(text)
+        fields = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"--family={text} is not JSON: {error}") from error
-    if not isinstance(family, dict):
-        raise UserError(f"--family={text}: fields of the family as JSON, such as '{{\"steps\": 20}}'")
-    return family
+        raise UserError(f"--{flag}={text} is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"--{flag}={text}: fields as JSON, such as '{{\"steps\": 20}}'")
+    return fields
 
 
 def _merge(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,43 +204,26 @@ def _class(label: int | str, family: Family, info: DataInfo) -> int:
     raise UserError(f"--label={label}: it is 0 to {info.num_classes - 1}, or one of the names {shown}")
 
 
-def _check_out(out: str | Path | None, overwrite: bool) -> Path | None:
-    """Where to write, known to be possible before anything is drawn."""
-    if out is None:
+def tasks() -> dict[str, Callable[..., Sheet]]:
+    """Every task by name: the functions of gen_jax.tasks from (run, num, seed, label, ...) to a Sheet."""
+    first = ("run", "num", "seed", "label")
+    return {n: f for n, f in names(gen_jax.tasks).items() if tuple(inspect.signature(f).parameters)[:4] == first}
+
+
+def _task(name: str | None, options: Mapping[str, Any] | None) -> Callable[..., Sheet] | None:
+    """The task with its options bound; None: plain samples."""
+    if name is None:
+        if options:
+            raise UserError(f"--options={json.dumps(dict(options))}: they are a task's; give --task too")
         return None
-    path = Path(out)
-    if path.suffix not in ("", ".png", ".npz") or (path.suffix and str(out).endswith("/")):
-        raise UserError(f"--out={out}: give a .png (one grid), an .npz (arrays), or a folder/ (one PNG per sample)")
-    taken = any(path.iterdir()) if path.is_dir() else path.exists()
-    if taken and (path.is_dir() if path.suffix else not path.is_dir()):
-        raise UserError(f"--out={out}: there is a {'folder' if path.is_dir() else 'file'} of that name already")
-    if taken and not overwrite:
-        raise UserError(f"--out={out} is there already; take another name, or --overwrite")
-    # The folders that are missing are made when there is something to put in them.
-    there = next(p for p in path.absolute().parents if p.exists())
-    try:
-        with tempfile.TemporaryFile(dir=path if path.is_dir() else there):
-            pass
-    except OSError as error:
-        raise UserError(f"--out={out} cannot be written: {error.strerror or error}") from error
-    return path
-
-
-def _write(path: Path, samples: dict[str, np.ndarray], info: DataInfo) -> None:
-    """Writes samples in the form that the name asks for."""
-    (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        partial = path.with_name(f".{path.name}.tmp.npz")
-        np.savez_compressed(partial, **samples)  # type: ignore[arg-type]
-        partial.replace(path)
-    elif path.suffix == ".png":
-        writers.save_png(path, writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes)))
-    else:
-        for i, x in enumerate(samples["x"]):
-            # a class name may hold a slash, a folder's name may not
-            folder = path / info.class_names[samples["label"][i]].replace("/", "_") if "label" in samples else path
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(x.squeeze(-1) if x.shape[-1] == 1 else x).save(folder / f"{i:06d}.png")
+    known = tasks()
+    if name not in known:
+        raise unknown("task", name, known)
+    own = list(inspect.signature(known[name]).parameters)[4:]
+    for option in options or {}:
+        if option not in own:
+            raise unknown(f"option of {name}", option, own)
+    return functools.partial(known[name], **(options or {}))
 
 
 def main(argv: list[str]) -> None:
@@ -229,9 +233,10 @@ def main(argv: list[str]) -> None:
     for name in ("workdir", "out"):
         if getattr(given, name) is None:
             raise UserError(f"--{name} is needed: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png")
-    names = ["num", "label", "seed", "steps", "sampler", "guidance", "ema", "checkpoint", "batch_size"]
+    names = ["num", "label", "seed", "steps", "sampler", "guidance", "ema", "checkpoint", "batch_size", "task"]
     names += ["out", "overwrite"]
-    samples = run(given.workdir, family=parse_family(given.family), **{name: getattr(given, name) for name in names})
+    family, options = parse_json("family", given.family), parse_json("options", given.options)
+    samples = run(given.workdir, family=family, options=options, **{name: getattr(given, name) for name in names})
     print(f"{len(samples['x'])} samples: {given.out}")
 
 
@@ -244,9 +249,11 @@ if __name__ == "__main__":
     flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")
     flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; default: the config's.")
     flags.DEFINE_string("family", None, """Other fields of the family, as JSON: '{"clip": 1.0}'.""")
+    flags.DEFINE_string("task", None, "interpolate, mix, project, directions or truncation; default: plain samples.")
+    flags.DEFINE_string("options", None, """The task's options, as JSON: '{"frames": 10}'.""")
     flags.DEFINE_float("ema", None, "Relative width of the average of the parameters, for runs with post-hoc averages.")
     flags.DEFINE_string("checkpoint", None, "The step of the checkpoint to take, or best; default: the newest.")
     flags.DEFINE_integer("batch_size", None, "How many are drawn at once; default: the config's sample.batch_size.")
-    flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, or folder/.")
+    flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, folder/, or film.gif of a task.")
     flags.DEFINE_boolean("overwrite", False, "Whether --out may be there already.")
     cli.run(main)

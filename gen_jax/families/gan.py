@@ -125,7 +125,7 @@ class GAN:
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         z = normal(keys, (self.latent,))
-        if self.truncation is not None and not self._styled:
+        if self.truncation is not None and not self.styled:
             z = truncated_normal(keys, self.latent, self.truncation)
         return self.decode(params, extra, z, cond, fold(keys, 1))
 
@@ -133,7 +133,7 @@ class GAN:
         self, params: Params, extra: PyTree, z: jax.Array, cond: Cond, keys: jax.Array | None = None
     ) -> jax.Array:
         """z [b, latent] -> x [b, ...]. keys: [b], of what the generator draws itself; None: without it."""
-        if self._styled:
+        if self.styled:
             return self.synthesize(params, extra, self.map(params, extra, z, cond), cond, keys)
         return self._networks(params, extra)["gen"](z, cond, keys=keys)[0]
 
@@ -222,7 +222,7 @@ class GAN:
         judge = functools.partial(networks["disc"], cond=cond, keys=fold(keys, 2))
         kept = {}
         latent = normal(keys, (self.latent,))
-        if self._styled:
+        if self.styled:
             latent, kept["gen"] = generate(latent, part="mapping")
             generate = functools.partial(generate, part="synthesis")
             fake, _ = generate(latent)
@@ -281,7 +281,8 @@ class GAN:
         return {k: batch[k] for k in self.cond_keys}
 
     @property
-    def _styled(self) -> bool:
+    def styled(self) -> bool:
+        """Whether the generator has a mapping, and so a space of w."""
         return hasattr(self.generator, "mapping")
 
     @property

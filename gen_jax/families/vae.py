@@ -51,7 +51,7 @@ class VAE:
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         """The mean of p(x|z) for z from the prior, as the papers show it: no noise of the likelihood is added."""
-        return self.decode(params, normal(keys, (self.latent,)), cond)
+        return self.decode(params, extra, normal(keys, (self.latent,)), cond)
 
     def encode(self, params: Params, x: jax.Array, cond: Cond, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Mean and log variance of q(z|x), each [b, latent]."""
@@ -59,8 +59,10 @@ class VAE:
         mean, log_var = jnp.split(out, 2, axis=-1)
         return mean, log_var
 
-    def decode(self, params: Params, z: jax.Array, cond: Cond) -> jax.Array:
-        """The mean of p(x|z): x in [-1, 1]."""
+    def decode(
+        self, params: Params, extra: PyTree, z: jax.Array, cond: Cond, keys: jax.Array | None = None
+    ) -> jax.Array:
+        """The mean of p(x|z): x in [-1, 1]. Nothing of it is drawn, so keys are not read."""
         return self.likelihood.mean(self._decode(params, z, cond))
 
     def _loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
