@@ -16,7 +16,8 @@ linear-beta schedule, with times at equal distances in t ("uniform") and by nois
               other, both waited for at the end, for N up to 32; the median of `rounds`, in which they alternate. The
               network is that of --workdir, or of --config with its parameters as initialized
 
-Beside the result lies a plot of it, of the same name.
+Beside the result lies a plot of it, of the same name. The orders of the methods, which so few evaluations do not show,
+are measured by sampler_orders.py.
 """
 
 import functools

@@ -119,6 +119,17 @@ def test_train_step_counts_the_flops_of_a_known_step():
     assert compiled.cost_analysis()["flops"] == pytest.approx(2 * 2 * 32 * 64 * 64, rel=0.1)
 
 
+def test_sampler_orders(config, tmp_path, monkeypatch):
+    import sampler_orders
+
+    chosen = {name: sampler_orders.ORDERS[name] for name in ("Euler", "DEIS(3)")}
+    monkeypatch.setattr(sampler_orders, "ORDERS", chosen)
+    sampler_orders.run(str(tmp_path / "out.json"), (64, 128))
+    for row in json.loads((tmp_path / "out.json").read_text())["samplers"]:
+        assert abs(row["order"] - row["theory"]) < 0.2
+        assert row["errors"][1] < row["errors"][0] < 0.1
+
+
 def test_train_loop(config, tmp_path):
     import train_loop
 

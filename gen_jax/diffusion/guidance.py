@@ -5,7 +5,7 @@ denoise(x [b, ...], t [b], cond) -> Prediction. A guided prediction keeps x = al
 the prediction under the given condition; each example's depends on that example alone.
 
 interval: (low, high), guidance acts where low < sigma / alpha <= high, Kynkaanniemi et al. 2024 (arXiv:2404.07724);
-None: everywhere. A step whose whole batch lies outside does not pay for guidance.
+None: everywhere. A step whose whole batch lies outside does not pay for guidance. UserError unless low < high.
 """
 
 from collections.abc import Callable
@@ -146,6 +146,8 @@ def _within(interval: Interval, guided, denoise: Denoise, schedule: Schedule) ->
     if interval is None:
         return lambda x, t, cond: guided(x, t, cond, expand(jnp.ones_like(t), x))
     low, high = interval
+    if not low < high:
+        raise UserError(f"guidance interval={tuple(interval)}: it is (low, high) of sigma / alpha, with low below high")
 
     def limited(x, t, cond):
         alpha, sigma = schedule(t)

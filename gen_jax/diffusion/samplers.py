@@ -88,9 +88,17 @@ class DDIM:
     """Song et al. 2021 (arXiv:2010.02502, eq. 12), in the alpha, sigma of any schedule.
 
     eta = 0 is deterministic, and the exact solution of the probability flow ODE if x0 did not change in the step;
-    eta = 1 draws from the posterior q(x_s | x_t, x0), the ancestral sampler of DDPM."""
+    eta = 1 draws from the posterior q(x_s | x_t, x0), the ancestral sampler of DDPM.
+
+    Raises:
+      UserError: eta < 0.
+    """
 
     eta: float = 0.0
+
+    def __post_init__(self):
+        if not self.eta >= 0:
+            raise UserError(f"DDIM: eta={self.eta}; it is 0 for no noise, and 1 for that of the ancestral sampler")
 
     def init(self, x):
         return State(x)

@@ -39,7 +39,8 @@ class Consistency:
     equal parts of `total_steps`, up to `last` (arXiv:2310.14189, eq. 11). rho: its spacing. mean, std: of the log of
     the noise levels that are trained. huber: c of the pseudo-Huber distance sqrt(|d|^2 + c^2) - c; None:
     0.00054 sqrt(number of values). clip: samples' x0 are clipped to [-clip, clip] at every evaluation.
-    steps: evaluations to draw a sample; times: the noise levels after the first, `steps - 1` of them; None: the grid's.
+    steps: evaluations to draw a sample; times: the noise levels after the first, falling, `steps - 1` of them; None,
+    and where another number of steps is asked for: the grid's.
 
     Raises:
       UserError: a sampler that integrates an ODE, which this model's predictions already are the end of; and numbers
@@ -84,6 +85,10 @@ class Consistency:
             )
         if self.times is not None and not all(self.sigma_min <= s <= self.sigma_max for s in self.times):
             raise UserError(f"family.times={self.times}: noise levels lie in [{self.sigma_min}, {self.sigma_max}]")
+        if self.times is not None and list(self.times) != sorted(set(self.times), reverse=True):
+            raise UserError(f"family.times={self.times}: noise levels fall from one evaluation to the next")
+        if self.clip is not None and self.clip <= 0:
+            raise UserError(f"family.clip={self.clip}: x0 is clipped to [-clip, clip], say 1.0; None: not at all")
         if self.teacher is not None and not isinstance(self.teacher, Diffusion):
             raise UserError(f"family.teacher is a {type(self.teacher).__name__}; it has to be a Diffusion model")
         if self.teacher is not None and not isinstance(self.teacher.schedule, EDM):

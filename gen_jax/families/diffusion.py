@@ -15,11 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.diffusion.checks import check_drawn_times, check_times
 from gen_jax.diffusion.coupling import independent
 from gen_jax.diffusion.grids import uniform_grid
 from gen_jax.diffusion.guidance import Denoise, Guidance, adaptive_projected, classifier_free, clip_x0
 from gen_jax.diffusion.parameterization import Inputs, Parameterization, Prediction, determinant, invert, plain, target
-from gen_jax.diffusion.samplers import Sampler, integrate
+from gen_jax.diffusion.samplers import Sampler, Solver, integrate
 from gen_jax.diffusion.schedule import Schedule, expand, horizon, log_snr_rate
 from gen_jax.diffusion.time import uniform
 from gen_jax.diffusion.variational import bound_term
@@ -54,8 +55,9 @@ class Diffusion:
     (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16); its gradient reaches the variances only.
 
     Raises:
-      UserError: steps < 1, times out of order or beyond the schedule's, a start where the prediction cannot be
-        inverted, guidance on an unconditional model or on one that was never trained without its condition.
+      UserError: steps < 1, times out of order or beyond the schedule's, in sampling or in training, a start where the
+        prediction cannot be inverted, other numbers out of range, a sampler of its own steps with self-conditioning,
+        guidance on an unconditional model or on one that was never trained without its condition.
     """
 
     network: nn.Module
@@ -96,6 +98,16 @@ class Diffusion:
                 f"{float(alpha):.2g}, sigma = {float(sigma):.2g}); start at 0.98, or predict v"
             )
         jax.eval_shape(self._times)  # a grid may refuse the times that it is given
+        check_drawn_times(self.time, horizon(self.schedule), type(self.schedule).__name__)
+        if self.clip is not None and self.clip <= 0:
+            raise UserError(f"family.clip={self.clip}: x0 is clipped to [-clip, clip], say 1.0; None: not at all")
+        if self.chain is not None and self.chain < 1:
+            raise UserError(f"family.chain={self.chain}: a chain has at least 1 step; None: no variances are learned")
+        if self.self_condition and isinstance(self.sampler, Solver):
+            raise UserError(
+                f"family.sampler={type(self.sampler).__name__}: it knows no evaluation before, which "
+                f"family.self_condition={self.self_condition} needs; take one of fixed steps, such as diffusion.Heun"
+            )
         guides = [name for name, guide in self.guidance.items() if _function(guide) in _READ_NULL]
         if self.classifier is None and any(_takes(guide, "classifier") for guide in self.guidance.values()):
             raise UserError("family.classifier: classifier guidance needs a network that tells the labels")
@@ -108,6 +120,9 @@ class Diffusion:
             )
         if self.weak is not None and not isinstance(self.weak, Diffusion):
             raise UserError(f"family.weak is a {type(self.weak).__name__}: autoguidance takes a Diffusion model")
+        for guide in self.guidance.values():
+            needs = {name: _nothing for name in ("weak", "classifier") if _takes(guide, name)}
+            functools.partial(guide, **needs)(_nothing, self.schedule)  # guidance may refuse its own numbers
         for name in ("cond_drop", "self_condition"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"family.{name}={getattr(self, name)}: a probability lies in [0, 1]")
@@ -272,21 +287,14 @@ _READ_NULL = (classifier_free, adaptive_projected)
 """The guidances that ask the model without its condition."""
 
 
+def _nothing(*args):
+    """Stands for models that are not asked yet."""
+    raise NotImplementedError
+
+
 def _function(guide: Guidance) -> Callable[..., Denoise]:
     return guide.func if isinstance(guide, functools.partial) else guide
 
 
 def _takes(guide: Guidance, argument: str) -> bool:
     return argument in inspect.signature(guide).parameters
-
-
-def check_times(schedule: Schedule, start: float | None, end: float) -> None:
-    """Raises UserError unless 0 <= end < start <= the schedule's largest time (which start=None stands for)."""
-    largest = horizon(schedule)
-    if start is None and largest == float("inf"):
-        raise UserError(f"family.start=None: {type(schedule).__name__} has no largest time; EDM's noise starts at 80")
-    if not 0 <= end < (largest if start is None else start) <= largest:
-        raise UserError(
-            f"family.start={start}, family.end={end}: times need 0 <= end < start <= {largest:.4g}, the largest of "
-            f"{type(schedule).__name__}"
-        )

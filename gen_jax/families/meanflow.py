@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gen_jax.diffusion.checks import check_drawn_times
 from gen_jax.diffusion.schedule import expand
 from gen_jax.diffusion.time import logit_normal
 from gen_jax.errors import UserError
@@ -61,6 +62,10 @@ class MeanFlow:
                 raise UserError(f"family.{name}={getattr(self, name)}: a probability lies in [0, 1]")
         if not 0 <= self.kappa < 1:
             raise UserError(f"family.kappa={self.kappa}: it lies in [0, 1)")
+        low, high = self.interval
+        if not 0 <= low < high <= 1:
+            raise UserError(f"family.interval={tuple(self.interval)}: times (low, high) need 0 <= low < high <= 1")
+        check_drawn_times(self.time, 1.0, "MeanFlow")
         if self._guided and not self.cond_keys:
             raise UserError(f"family.omega={self.omega}: guidance needs a conditional model")
         if self._guided and self.cond_drop == 0:

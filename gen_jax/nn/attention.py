@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import UserError, unknown
-from gen_jax.nn.layers import xavier_uniform
+from gen_jax.nn.layers import Dense, xavier_uniform
 
 IMPLEMENTATIONS = ("auto", "xla", "cudnn")
 
@@ -73,15 +73,15 @@ class SelfAttention(nn.Module):
     ) -> jax.Array:
         b, n, d = x.shape
         width = _head_width(self.heads, d)
-        qkv = nn.Dense(3 * d, self.qkv_bias, dtype=self.dtype, kernel_init=self.qkv_init, name="qkv")(x)
-        qkv = qkv.reshape(b, n, 3, self.heads, width)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [b, n, heads, d / heads] each
+        qkv = Dense(3 * d, self.qkv_bias, dtype=self.dtype, kernel_init=self.qkv_init, name="qkv")(x)
+        # The gradients of what `split` gives are concatenated; those of slices would each be padded, then summed.
+        q, k, v = (a.reshape(b, n, self.heads, width) for a in jnp.split(qkv, 3, axis=-1))
         if self.qk_norm:
             q, k = (nn.RMSNorm(dtype=self.dtype, name=f"{name}_norm")(a) for name, a in (("query", q), ("key", k)))
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
         x = attend(q, k, v, mask, self.attention_impl).reshape(b, n, d)
-        return nn.Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x)
+        return Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x)
 
 
 class CrossAttention(nn.Module):
@@ -102,14 +102,13 @@ class CrossAttention(nn.Module):
         (b, n, d), m = x.shape, tokens.shape[1]
         width = _head_width(self.heads, d)
         tokens = silence(tokens, mask)
-        q = nn.Dense(d, dtype=self.dtype, kernel_init=xavier_uniform, name="query")(x).reshape(b, n, -1, width)
-        kv = nn.Dense(2 * d, dtype=self.dtype, kernel_init=xavier_uniform, name="key_value")(tokens)
-        kv = kv.reshape(b, m, 2, self.heads, width)
-        k, v = kv[:, :, 0], kv[:, :, 1]  # [b, m, heads, d / heads] each
+        q = Dense(d, dtype=self.dtype, kernel_init=xavier_uniform, name="query")(x).reshape(b, n, -1, width)
+        kv = Dense(2 * d, dtype=self.dtype, kernel_init=xavier_uniform, name="key_value")(tokens)
+        k, v = (a.reshape(b, m, self.heads, width) for a in jnp.split(kv, 2, axis=-1))
         if self.qk_norm:
             q, k = (nn.RMSNorm(dtype=self.dtype, name=f"{name}_norm")(a) for name, a in (("query", q), ("key", k)))
         x = attend(q, k, v, mask, self.attention_impl).reshape(b, n, d)
-        return nn.Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x)
+        return Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x)
 
 
 def heads_of(channels: int, head_width: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from gen_jax.errors import UserError, unknown
 from gen_jax.nn.attention import CrossAttention, SelfAttention, rotary_2d, silence
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import Dropout, Modulation, image_size, sincos_2d, xavier_uniform
+from gen_jax.nn.layers import Dense, Dropout, Modulation, image_size, sincos_2d, xavier_uniform
 
 MAX_TOKENS = 256  # what `patch=None` aims at, the 16x16 tokens of the published DiT-*/2 on 32x32 latents
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
@@ -71,7 +71,7 @@ class DiT(nn.Module):
         rows, columns = h // patch, w // patch
         if context.spatial is not None:
             x = jnp.concatenate([x, context.spatial], axis=-1)
-        x = nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier_uniform, name="patches")(patchify(x, patch))
+        x = Dense(self.width, dtype=self.dtype, kernel_init=xavier_uniform, name="patches")(patchify(x, patch))
         x = self._place(x, rows, columns)  # [b, n, d]
         angles = rotary_2d(rows, columns, self.width // self.heads) if self.rope else None
 
@@ -80,7 +80,7 @@ class DiT(nn.Module):
             cross, cross_mask = context.tokens, context.token_mask
         elif self.tokens == "in_context":
             x, mask, extra = prepend(
-                nn.Dense(self.width, dtype=self.dtype, kernel_init=xavier_uniform, name="tokens"), context, x
+                Dense(self.width, dtype=self.dtype, kernel_init=xavier_uniform, name="tokens"), context, x
             )
             if angles is not None:
                 angles = np.concatenate([np.zeros((extra, angles.shape[1]), np.float32), angles])
@@ -89,7 +89,7 @@ class DiT(nn.Module):
         shift, scale = Modulation(2, self.width, self.dtype, name="modulation")(context.vector, x.ndim)
         x = _normalize(x, shift, scale, self.norm, self.dtype)
         out = patch * patch * c * self.channels_per_value
-        x = nn.Dense(out, dtype="float32", kernel_init=nn.initializers.zeros, name="out")(x)
+        x = Dense(out, dtype="float32", kernel_init=nn.initializers.zeros, name="out")(x)
         return unpatchify(x, h, w, patch)
 
     def _blocks(self, x: jax.Array, train: bool, *inputs: Any) -> jax.Array:
@@ -180,13 +180,13 @@ class DiTBlock(nn.Module):
         d, hidden = y.shape[-1], int(y.shape[-1] * self.mlp_ratio)
         if self.mlp == "swiglu":
             hidden = 8 * max(round(hidden / 12), 1)  # two thirds, in whole eights for the matrix units
-            y = nn.Dense(2 * hidden, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_in")(y)
+            y = Dense(2 * hidden, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_in")(y)
             gate, y = jnp.split(y, 2, axis=-1)
             y = nn.silu(gate) * y
         else:
-            y = nn.Dense(hidden, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_in")(y)
+            y = Dense(hidden, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_in")(y)
             y = nn.gelu(y, approximate=True)
-        return nn.Dense(d, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_out")(y)
+        return Dense(d, dtype=self.dtype, kernel_init=xavier_uniform, name="mlp_out")(y)
 
 
 def prepend(dense: nn.Module, context: Context, x: jax.Array) -> tuple[jax.Array, jax.Array | None, int]:

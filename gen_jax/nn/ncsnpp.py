@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError, unknown
 from gen_jax.nn.attention import SelfAttention
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import Dropout, check_levels, image_size, xavier_uniform
+from gen_jax.nn.layers import Dense, Dropout, check_levels, image_size, xavier_uniform
 from gen_jax.nn.resample import fir_downsample, fir_upsample, resampled
 
 ENCODERS = ("standard", "skip", "residual")
@@ -106,7 +106,7 @@ class NCSNpp(nn.Module):
         """x [b, h, w, d] with the input added, and the input's smaller self from `aside` [b, 2h, 2w, k]."""
         if self.encoder == "skip":
             aside = fir_downsample(aside, self.taps)
-            x = x + nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=xavier_uniform, name=name)(aside)
+            x = x + Dense(x.shape[-1], dtype=self.dtype, kernel_init=xavier_uniform, name=name)(aside)
         elif self.encoder == "residual":
             # Convolved before it is filtered: all that the filter would read beyond the border is convolved as well.
             border = 1 + (len(self.taps) - 1) // 2
@@ -159,7 +159,7 @@ class NCSNppBlock(nn.Module):
         y = _conv(self.features, self.dtype, "conv_1", gain=1e-5)(Dropout(self.dropout)(y, train))
         if self.resample != "keep" or x.shape[-1] != self.features:
             x = resampled(x, self.resample, self.taps)
-            x = nn.Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="skip")(x)
+            x = Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="skip")(x)
         x = (x + y) * math.sqrt(0.5)
         if not self.attend:
             return x

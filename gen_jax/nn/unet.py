@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError
 from gen_jax.nn.attention import SelfAttention, heads_of
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import Dropout, check_levels, image_size, xavier_uniform
+from gen_jax.nn.layers import Dense, Dropout, check_levels, image_size, xavier_uniform
 from gen_jax.nn.resample import resampled
 
 _ZERO = nn.initializers.zeros
@@ -160,7 +160,7 @@ class ResBlock(nn.Module):
         y = Dropout(self.dropout)(nn.silu(y * (1 + scale) + shift), train)
         y = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_ZERO, name="conv_1")(y)
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="skip")(x)
+            x = Dense(self.features, dtype=self.dtype, kernel_init=xavier_uniform, name="skip")(x)
         return x + y
 
 

@@ -10,7 +10,7 @@ from gen_jax.errors import UserError
 from gen_jax.nn.attention import SelfAttention
 from gen_jax.nn.conditioning import Context
 from gen_jax.nn.dit import patch_size, patchify, prepend, unpatchify
-from gen_jax.nn.layers import Dropout, image_size, xavier_uniform
+from gen_jax.nn.layers import Dense, Dropout, image_size, xavier_uniform
 
 _SMALL = nn.initializers.truncated_normal(0.02)
 
@@ -70,7 +70,7 @@ class UViT(nn.Module):
         x = self._blocks(x, mask, train)[:, -n:]
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(x)
         out = c * self.channels_per_value
-        x = nn.Dense(patch * patch * out, dtype=self.dtype, kernel_init=_SMALL, name="pixels")(x)
+        x = Dense(patch * patch * out, dtype=self.dtype, kernel_init=_SMALL, name="pixels")(x)
         x = unpatchify(x, h, w, patch)
         return nn.Conv(out, (3, 3), dtype="float32", kernel_init=xavier_uniform, name="out")(x)
 
@@ -110,8 +110,8 @@ class UViT(nn.Module):
         x = block("middle")(x, None, mask, train)  # type: ignore[operator]
         return nn.scan(up, **options)(block("up", True), x, outputs[::-1], mask)[0]
 
-    def _dense(self, name: str) -> nn.Dense:
-        return nn.Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=name)
+    def _dense(self, name: str) -> Dense:
+        return Dense(self.width, dtype=self.dtype, kernel_init=_SMALL, name=name)
 
 
 class UViTBlock(nn.Module):
@@ -129,8 +129,8 @@ class UViTBlock(nn.Module):
     ) -> jax.Array:
         d = x.shape[-1]
 
-        def dense(features: int, name: str) -> nn.Dense:
-            return nn.Dense(features, dtype=self.dtype, kernel_init=_SMALL, name=name)
+        def dense(features: int, name: str) -> Dense:
+            return Dense(features, dtype=self.dtype, kernel_init=_SMALL, name=name)
 
         if skip is not None:
             x = dense(d, "join")(jnp.concatenate([x, skip], axis=-1))

@@ -99,6 +99,8 @@ def test_a_teacher_that_knows_the_data_takes_its_step_along_the_straight_line():
         ({"sigma_min": 90.0}, ["sigma_min=90.0"]),
         ({"first": 100}, ["first=100", "last=80"]),
         ({"times": (100.0,)}, ["times=(100.0,)", "80.0"]),
+        ({"times": (0.1, 5.0)}, ["times=(0.1, 5.0)", "fall"]),
+        ({"clip": -1.0}, ["clip=-1.0"]),
     ],
 )
 def test_what_cannot_work_is_refused(changes, words):

@@ -1,6 +1,7 @@
 """One table runs every family: gradients, keys, layouts, samples, and the one compilation of a step."""
 
 import functools
+import math
 
 import chex
 import jax
@@ -335,6 +336,20 @@ def test_vae_loss_is_the_negative_elbo_at_beta_one():
         ({"parameterization": {"name": "diffusion.eps"}, "start": 1.0}, ["start=1.0", "0.98"]),
         ({"guidance": {"cfg": {"name": "diffusion.classifier_free"}}, "cond_drop": 0.0}, ["cond_drop", "guidance"]),
         ({"cond_drop": 1.5}, ["cond_drop=1.5"]),
+        ({"clip": 0.0}, ["family.clip=0.0", "None"]),
+        ({"chain": 0}, ["family.chain=0", "at least 1"]),
+        ({"time": {"name": "diffusion.log_normal"}}, ["family.time", "[0, 1]", "logit_normal"]),
+        ({"time": {"name": "diffusion.uniform", "low": -1.0}}, ["family.time", "from -0.9"]),
+        ({"schedule": {"name": "diffusion.EDM"}, "start": math.inf}, ["family.start=inf", "no largest time", "80"]),
+        (
+            {"sampler": {"name": "diffusion.AdaptiveODE"}, "self_condition": 0.5},
+            ["family.sampler=AdaptiveODE", "self_condition", "diffusion.Heun"],
+        ),
+        (
+            {"guidance": {"cfg": {"name": "diffusion.classifier_free", "interval": (5.0, 1.0)}}, "cond_drop": 0.1},
+            ["interval=(5.0, 1.0)", "low below high"],
+        ),
+        ({"sampler": {"name": "diffusion.DDIM", "eta": -1.0}}, ["DDIM: eta=-1.0"]),
         ({"guidance": {"auto": {"name": "diffusion.autoguidance"}}}, ["family.weak", "workdir"]),
         ({"weak": {**GAN, "conditioning": CONDITIONING}}, ["family.weak is a GAN"]),
     ],

@@ -105,6 +105,8 @@ def test_with_no_span_the_loss_is_flow_matching():
         ({"steps": 0}, ["steps=0"]),
         ({"instant": 1.5}, ["instant=1.5"]),
         ({"kappa": 1.0}, ["kappa=1.0"]),
+        ({"interval": (0.9, 0.1)}, ["interval=(0.9, 0.1)", "low < high"]),
+        ({"time": {"name": "diffusion.log_normal"}}, ["family.time", "MeanFlow", "[0, 1]"]),
         ({"omega": 2.0}, ["omega=2.0", "conditional"]),
     ],
 )

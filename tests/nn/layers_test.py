@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.layers import Dropout, FiLM, Modulation, sincos_2d, sinusoidal, upsample, xavier_uniform
+from gen_jax.nn.layers import Dense, Dropout, FiLM, Modulation, sincos_2d, sinusoidal, upsample, xavier_uniform
 
 
 def normal(shape):
@@ -86,3 +86,19 @@ def test_xavier_uniform_is_the_one_of_flax(shape):
     np.testing.assert_allclose(values.var(), 2 / (window * sum(shape[-2:])), rtol=0.3)
     if len(shape) == 2:
         np.testing.assert_allclose(values, nn.initializers.xavier_uniform()(jax.random.key(0), shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("axes", [(), (5,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_dense_is_the_one_of_flax(axes, use_bias):
+    x = jax.random.normal(jax.random.key(0), (*axes, 6))
+    ours, theirs = Dense(7, use_bias), nn.Dense(7, use_bias)
+    params = theirs.init(jax.random.key(1), x)
+    chex.assert_trees_all_equal(ours.init(jax.random.key(1), x), params)
+
+    def loss(layer, params, x):
+        return jnp.sin(layer.apply(params, x)).sum()
+
+    assert ours.apply(params, x).shape == (*axes, 7)
+    gradients = [jax.value_and_grad(loss, argnums=(1, 2))(layer, params, x) for layer in (ours, theirs)]
+    chex.assert_trees_all_close(*gradients, rtol=1e-5, atol=1e-5)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 import gen_jax.main
+from gen_jax.data.memory import InMemory
 from gen_jax.errors import UserError
 from gen_jax.families.vae import VAE
 from gen_jax.training import writers
 from gen_jax.training.cost import read_cost
+from gen_jax.training.loop import facts
 from gen_jax.training.setup import steps_per_call
+from gen_jax.types import DataInfo
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
@@ -154,3 +158,17 @@ def test_the_cost_of_a_run_is_kept_over_its_sessions(tmp_path):
     assert 1e6 < second["seconds"] < 1e6 + 300
     assert second["peak_bytes"] == 2**60
     assert second["device"] == f"1 x abacus, then {first['device']}"
+
+
+@pytest.mark.parametrize(
+    ("backend", "program", "said"),
+    [("cpu", "dot", None), ("gpu", "dot", "XLA"), ("gpu", 'custom_call_target="__cudnn$fmhaSoftmax"', "cuDNN")],
+)
+def test_the_start_table_says_what_computes_attention_on_a_gpu(monkeypatch, tmp_path, backend, program, said):
+    config = config_of("diffusion/meanflow.py")
+    source = InMemory(DataInfo((8, 8, 1)), {"x": np.zeros((4, 8, 8, 1), np.uint8)})
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    setup = SimpleNamespace(shapes=SimpleNamespace(params={"model": {"w": jnp.zeros(3)}}))
+    compiled = SimpleNamespace(as_text=lambda: program)
+    plan = {"flops_per_step": 1.0, "step_bytes": 1.0}
+    assert facts(config, tmp_path, source, setup, compiled, plan, "one").get("attention") == said
