@@ -237,9 +237,10 @@ def measure(evaluator: Evaluator, run: Run, stream: Stream) -> tuple[dict[str, f
 
 
 def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:
-    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class."""
+    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; or a scatter plot
+    of points."""
     samples = generate(state, config.sample.num, config.sample.seed)
-    return writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes))
+    return writers.picture(samples, info.num_classes)
 
 
 def describe_devices(mesh: Mesh) -> str:
