@@ -102,7 +102,7 @@ def run(
         labelled = "label" in opened.setup.family.cond_keys
 
     console = writers.make_console()
-    wanted = find_metrics(default_metrics(labelled)) if named is None else named
+    wanted = find_metrics(default_metrics(labelled, len(drawn.info.shape) == 1)) if named is None else named
     network = _network(features, weights, resize, real, drawn, wanted)
     if network is not None:
         if network.note:

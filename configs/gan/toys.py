@@ -22,7 +22,9 @@ def get_config(variant: str = "r3gan") -> ConfigDict:
     """The config of a variant, the method: r3gan, r1, wgan_gp or vanilla."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, clip=None, every=1)
+    steps = 6000
+    rate = dict(name="cosine_decay_schedule", init_value=2e-3, decay_steps=steps)
+    disc, gen = (dict(name="adam", learning_rate=dict(rate), b1=0.0, b2=0.99, clip=None, every=1) for _ in range(2))
     config = ConfigDict(
         dict(
             seed=0,
@@ -36,14 +38,14 @@ def get_config(variant: str = "r3gan") -> ConfigDict:
                 disc_penalties=dict(),
             ),
             data=dict(name="gaussians_grid"),
-            optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
+            optim=dict(disc=disc, gen=gen),
             ema=dict(gen=dict(decay=0.995)),
             train=dict(
-                steps=8000,
+                steps=steps,
                 batch_size=256,
                 steps_per_call=50,
                 log_every=100,
-                checkpoint_every=4000,
+                checkpoint_every=3000,
                 keep=1,
                 sample_every=2000,
                 flip=False,
