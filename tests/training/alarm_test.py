@@ -3,19 +3,21 @@
 import json
 import logging
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 import gen_jax.main
+from gen_jax.cli import load_config
 from gen_jax.errors import UserError
 from gen_jax.families import gan
 from gen_jax.training import writers
 from gen_jax.training.alarm import Watch
 from gen_jax.types import Alarm
-from tests.training.loop_test import config_of
 
+VANILLA = Path(__file__).parents[2] / "configs" / "gan" / "vanilla.py"
 SPREAD = Alarm(low=0.1, says="collapse", fix="a penalty", patience=2)
 LOGIT = Alarm(high=10.0, says="divergence", fix="a smaller rate", patience=1)
 
@@ -61,7 +63,11 @@ def test_an_alarm_names_step_value_bound_cause_and_fix():
 
 
 def a_run(tmp_path, on_collapse, steps=10):
-    config = config_of("gan/vanilla.py", steps=steps, steps_per_call=2, on_collapse=on_collapse)
+    config = load_config(str(VANILLA))
+    with config.unlocked():
+        config.train.update(steps=steps, batch_size=16, steps_per_call=2, log_every=2, checkpoint_every=2)
+        config.train.update(sample_every=0, on_collapse=on_collapse)
+        config.sample.update(num=4, batch_size=4)
     return lambda: gen_jax.main.run(config, tmp_path), config
 
 
@@ -87,8 +93,9 @@ def test_the_bounds_are_not_met_by_training_that_goes_well(tmp_path, caplog):
 def test_what_is_watched_is_reported(tmp_path):
     """Logits, overtraining, gradient norms of both players and penalty sizes stand in metrics.jsonl."""
     _, config = a_run(tmp_path, "warn")
-    lazy = dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.1, every=2)
-    config.family.disc_penalties = dict(r1=lazy)
+    with config.unlocked():
+        lazy = dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.1, every=2)
+        config.family.disc_penalties = dict(r1=lazy)
     gen_jax.main.run(config, tmp_path)
     watched = "disc/real_logit disc/fake_logit disc/r_t disc/max_logit disc/spread disc/grad_norm gen/grad_norm disc/r1"
     for row in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()):
