@@ -60,8 +60,10 @@ def run(
             figures = {figure: found["value"] for figure, found in evaluation["figures"].items()}
             result["runs"].append({"method": method, "data": name, "seconds": seconds, "figures": figures})
             panels[-1].append((method, gen_jax.sample.run(workdir, num=SHOWN)["x"]))
-    rows = [(r["data"], r["method"], *(r["figures"][f] for f in COLUMNS.values()), r["seconds"]) for r in result["runs"]]
-    shown = [tuple("not timed" if value is None else value for value in row) for row in rows]
+    rows = [
+        (r["data"], r["method"], *(r["figures"].get(f) for f in COLUMNS.values()), r["seconds"]) for r in result["runs"]
+    ]
+    shown = [tuple("–" if value is None else value for value in row) for row in rows]
     report.show(f"{num:,} samples of each", ("data", "method", *COLUMNS, "training, s"), shown)
     report.write(out, result)
     picture = Path(out).with_suffix(".png")

@@ -11,12 +11,16 @@ SIZES = {"train": 128_000, "test": 26_000}
 """The first is the number of training images in PacGAN, the second that of the samples in which modes are counted."""
 
 
-def stacked_mnist(split: str = "train", *, path: str | None = None, size: int | None = None, seed: int = 0) -> "Stacked":
+def stacked_mnist(
+    split: str = "train", *, path: str | None = None, size: int | None = None, seed: int = 0
+) -> "Stacked":
     """Images of three digits drawn at random from a split of MNIST: x uint8 [28, 28, 3], label int32, 0 to 999.
 
     The label's three digits are the channels', the first channel's in front: "000" to "999". Metz et al. 2017
-    (arXiv:1611.02163, sec. 3.3.1), with the numbers of PacGAN (Lin et al. 2018, arXiv:1712.04086, sec. 4.2). Which digits
-    are in example i depends on (seed, split, i) alone; images are put together when they are read.
+    (arXiv:1611.02163), with the numbers of PacGAN (Lin et al. 2018, arXiv:1712.04086). Which digits are in example i
+    depends on (seed, split, i) alone; images are put together when they are read.
+
+    Modes are counted by dict(name="evals.modes", channel_classes=10).
 
     path: of MNIST, as for `mnist`; None downloads it. size: how many examples; None: 128,000 and 26,000 (test).
 

@@ -43,9 +43,7 @@ def gaussians_ring(split: str = "train", size: int = 100_000, seed: int = 0) -> 
     return _mixture("gaussians_ring", split, size, seed, means, 0.02, [str(i) for i in range(8)])
 
 
-def _mixture(
-    name: str, split: str, size: int, seed: int, means: np.ndarray, std: float, names: list[str]
-) -> InMemory:
+def _mixture(name: str, split: str, size: int, seed: int, means: np.ndarray, std: float, names: list[str]) -> InMemory:
     """`size` examples, each of a mode drawn evenly, over the root of the variance of the means [modes, 2]."""
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)

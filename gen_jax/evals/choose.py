@@ -65,8 +65,8 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
 
 
 def default_metrics(labelled: bool, points: bool = False) -> list[str]:
-    """What is measured where no metric is named. labelled: whether the samples were asked for by class. points: they are
-    no images but vectors [n, d]."""
+    """What is measured where no metric is named. labelled: whether the samples were asked for by class. points: whether
+    they are vectors [n, d]."""
     if points:
         return ["point_modes", "sample_distance"]
     return ["fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]

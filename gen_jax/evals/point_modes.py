@@ -7,8 +7,8 @@ and PacGAN, Lin et al. 2018 (arXiv:1712.04086, sec. 4.1), which say it of the mi
 import numpy as np
 
 from gen_jax.errors import UserError
-from gen_jax.evals.checks import check_labels
 from gen_jax.evals.blocks import squared_distances
+from gen_jax.evals.checks import check_labels
 
 VERSION = 1
 
@@ -24,7 +24,7 @@ def point_modes(x: np.ndarray, real_x: np.ndarray, real_label: np.ndarray, *, wi
       point_modes: how many modes have a sample upon them. point_modes/known: how many there are.
       point_modes/within: the share of samples that are upon a mode. point_modes/within_real: that of the real data.
       point_modes/kl_real: KL(share of each mode among the samples upon one || its share of the real data) in nats; 0:
-        the same. infinite where no sample is upon a mode.
+        the same. Left out where no sample is upon a mode.
 
     Raises:
       UserError: arrays that are not floats [n, d] of one d, labels that don't fit, samples that are not finite, or
@@ -49,14 +49,14 @@ def point_modes(x: np.ndarray, real_x: np.ndarray, real_label: np.ndarray, *, wi
     read, read_real = (_upon(points, means, within * std) for points in (x, real_x))
     p, q = np.bincount(read[read >= 0], minlength=len(means)), counts / counts.sum()
     there = p > 0
-    share = p[there] / max(p.sum(), 1)
-    return {
+    figures = {
         "point_modes": float(there.sum()),
         "point_modes/known": float(len(means)),
         "point_modes/within": float((read >= 0).mean()),
         "point_modes/within_real": float((read_real >= 0).mean()),
-        "point_modes/kl_real": float((share * np.log(share / q[there])).sum()) if there.any() else float("inf"),
     }
+    share = p[there] / max(p.sum(), 1)
+    return figures | ({"point_modes/kl_real": float((share * np.log(share / q[there])).sum())} if there.any() else {})
 
 
 def _upon(points: np.ndarray, means: np.ndarray, radius: float) -> np.ndarray:

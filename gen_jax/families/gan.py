@@ -192,7 +192,7 @@ class GAN:
             metrics["augment_p"] = extra["adaptive"]["p"]
         if self.growth is not None:
             extra["progress"] = metrics["progress"] = self.growth(state.step + 1)
-        return self._pay("disc", loss, metrics, game, extra)
+        return self._pay("disc", loss, metrics, game, extra, state.step)
 
     def _gen_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         game, (_, classes), extra = self._play("gen", params, state, batch, key)
@@ -200,14 +200,14 @@ class GAN:
         if self.auxiliary:
             metrics["class_loss"] = cross_entropy(classes, batch["label"]).mean()
             loss += self.auxiliary * metrics["class_loss"]
-        return self._pay("gen", loss, metrics, game, extra)
+        return self._pay("gen", loss, metrics, game, extra, state.step)
 
-    def _pay(self, player: str, loss, metrics, game: Game, extra: dict[str, Any]):
+    def _pay(self, player: str, loss, metrics, game: Game, extra: dict[str, Any], step: jax.Array):
         """The loss with the player's penalties, what is reported, and extra with what the penalties carry."""
         memory = {}
         for i, (name, penalty) in enumerate(self._penalties(player).items()):
             drawn = dataclasses.replace(game, keys=fold(game.keys, i))
-            added, metrics[name], memory[name] = penalty(drawn, extra["memory"][player][name])
+            added, metrics[name], memory[name] = penalty(drawn, extra["memory"][player][name], step)
             loss += added
         return loss, (metrics, {**extra, "memory": {**extra["memory"], player: memory}})
 

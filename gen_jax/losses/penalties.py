@@ -72,8 +72,8 @@ class Penalty:
         own = self.of.init() if hasattr(self.of, "init") else ()
         return own if self.every == 1 else {"own": own, "updates": jnp.int32(0)}
 
-    def __call__(self, game: Game, memory: PyTree) -> tuple[jax.Array, jax.Array, PyTree]:
-        """What is added to the loss in this update [], the penalty's own mean (NaN where it was not computed), memory."""
+    def __call__(self, game: Game, memory: PyTree, step: jax.Array) -> tuple[jax.Array, jax.Array, PyTree]:
+        """What is added to the loss [], the penalty's own mean (NaN where it was not computed), and memory."""
 
         def pay(memory):
             found = self.of(game, memory) if hasattr(self.of, "init") else (self.of(game), memory)

@@ -324,8 +324,8 @@ def _nearest(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list
 
 
 def _grid(x: np.ndarray, columns: int) -> bytes:
-    """A grid as PNG: small images are enlarged so that three grids fill the page's width at their own size. Points of the
-    plane are drawn where they lie."""
+    """A grid as PNG: small images are enlarged so that three grids fill the page's width at their own size. Points
+    of the plane are drawn where they lie."""
     grid = scatter(x) if x.ndim == 2 else make_grid(x, columns, cell=max(1, GRID_WIDTH // columns - 2))
     out = io.BytesIO()
     Image.fromarray(grid).save(out, format="png", optimize=True)

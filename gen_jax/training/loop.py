@@ -238,8 +238,8 @@ def measure(evaluator: Evaluator, run: Run, stream: Stream) -> tuple[dict[str, f
 
 
 def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:
-    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; or a scatter plot
-    of points."""
+    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; or
+    a scatter plot of points."""
     samples = generate(state, config.sample.num, config.sample.seed)
     return writers.picture(samples, info.num_classes)
 

@@ -15,7 +15,9 @@ def everything(source):
     return source.take(np.arange(len(source)))
 
 
-@pytest.mark.parametrize(("source", "modes", "std"), [(gaussians_grid, 25, 0.05 / 8**0.5), (gaussians_ring, 8, 0.01 * 2**0.5)])
+@pytest.mark.parametrize(
+    ("source", "modes", "std"), [(gaussians_grid, 25, 0.05 / 8**0.5), (gaussians_ring, 8, 0.01 * 2**0.5)]
+)
 def test_mixtures_have_unit_variance_even_modes_and_their_width(source, modes, std):
     data = source(size=50_000)
     x, label = (everything(data)[name] for name in ("x", "label"))

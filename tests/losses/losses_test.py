@@ -47,7 +47,7 @@ def test_losses_of_logits_by_hand(loss, disc, gen):
 
 
 def test_relativistic_losses_by_hand():
-    """-log sigmoid of how much more real the real example is; against its partner, or against the mean of the others."""
+    """-log sigmoid of how much more real the real example is; against its partner, or the mean of the others."""
     real, fake = np.array([0.0, 2.0]), np.array([1.0, -3.0])
     minus_log_sigmoid = lambda t: np.log1p(np.exp(-np.asarray(t)))  # noqa: E731
     disc, gen = relativistic(jnp.array(real), jnp.array(fake))

@@ -1,4 +1,4 @@
-"""Penalties on critics whose slopes are known, generators whose path lengths are known, and their second derivatives."""
+"""Penalties on critics of known slopes and generators of known path lengths, and their second derivatives."""
 
 import dataclasses
 import functools
@@ -18,6 +18,7 @@ from gen_jax.training import parallel
 from gen_jax.training.optim import clip_weights, make_optimizer
 
 W = jnp.array([3.0, 4.0])  # of length 5
+STEP = jnp.int32(3)  # no interval is counted from it
 REAL, FAKE = jnp.array([[1.0, 2.0], [0.0, -1.0]]), jnp.array([[3.0, 0.0], [1.0, 1.0]])
 
 
@@ -74,7 +75,7 @@ def test_wgan_gp_looks_between_real_and_generated_examples():
 
 
 def test_dragan_looks_beside_real_examples():
-    """All real examples but two at the origin: x = a * spread * std * u, both factors uniform, so E x^2 = (c/3)^2 each."""
+    """All real examples but two at the origin: x = a c u, a and u uniform, c = spread * std, so E x^2 = (c / 3)^2."""
     n = 4096
     real = jnp.zeros((n, 2)).at[:2].set(jnp.array([[40.0, 40.0], [-40.0, -40.0]]))
     std = 40 * (2 / n) ** 0.5
@@ -282,13 +283,13 @@ def test_a_lazy_penalty_is_paid_as_much_on_the_mean():
     lazy, game = Penalty(penalties.r1, weight=2.0, every=4), a_game()
     memory, added, means = lazy.init(), [], []
     for _ in range(8):
-        value, mean, memory = jax.jit(lambda memory: lazy(game, memory))(memory)
+        value, mean, memory = jax.jit(lambda memory: lazy(game, memory, STEP))(memory)
         added.append(float(value))
         means.append(float(mean))
     assert added == [100.0, 0, 0, 0, 100.0, 0, 0, 0]  # 2 * 4 * 12.5
     np.testing.assert_array_equal(means, [12.5, *[np.nan] * 3] * 2)
     eager = Penalty(penalties.r1, weight=2.0)
-    value, mean, _ = eager(game, eager.init())
+    value, mean, _ = eager(game, eager.init(), STEP)
     assert np.mean(added) == float(value) == 25.0
     assert float(mean) == 12.5
 
@@ -297,7 +298,7 @@ def test_a_lazy_penalty_keeps_its_memory_where_it_is_not_paid():
     lazy, game = Penalty(LeCam(decay=0.5), every=2), a_game()
     memory, seen = lazy.init(), []
     for _ in range(4):
-        _, _, memory = lazy(game, memory)
+        _, _, memory = lazy(game, memory, STEP)
         seen.append(float(memory["own"]["fake"]))
     assert seen == [4.0, 4.0, 6.0, 6.0]
 
@@ -307,9 +308,9 @@ def test_no_gradient_flows_from_a_step_that_is_not_paid():
 
     def loss(scale, memory):
         game = a_game(lambda x: scale * linear(x))
-        return lazy(game, memory)[0]
+        return lazy(game, memory, STEP)[0]
 
-    first, second = lazy.init(), lazy(a_game(), lazy.init())[2]
+    first, second = lazy.init(), lazy(a_game(), lazy.init(), STEP)[2]
     np.testing.assert_allclose(jax.grad(loss)(1.0, first), 2 * 25.0)
     assert float(jax.grad(loss)(1.0, second)) == 0
 
