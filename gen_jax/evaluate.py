@@ -103,7 +103,7 @@ def run(
         labelled = "label" in opened.setup.family.cond_keys
 
     console = writers.make_console()
-    wanted = find_metrics(default_metrics(labelled, is_sounds(drawn.info))) if named is None else named
+    wanted = find_metrics(default_metrics(labelled, drawn.info)) if named is None else named
     network = _network(features, weights, resize, real, drawn, wanted)
     if network is not None:
         if network.note:

@@ -95,6 +95,24 @@ def test_train_step(config, tmp_path):
     assert row["trace_seconds"] > 0
 
 
+@pytest.mark.slow
+def test_toys(tmp_path, monkeypatch, config):
+    import toys
+
+    monkeypatch.chdir(Path(__file__).parents[1])
+    out = tmp_path / "out.json"
+    kwargs = dict(methods=("r3gan", "wgan_gp"), data=("gaussians_ring",), num=50, steps=2)
+    result = toys.run(out, tmp_path / "runs", **kwargs)
+    check_header(result, "toys")
+    assert json.loads(out.read_text()) == result
+    assert [row["method"] for row in result["runs"]] == ["r3gan", "wgan_gp"]
+    assert all(row["figures"]["point_modes/known"] == 8 and row["seconds"] > 0 for row in result["runs"])
+    assert out.with_suffix(".png").stat().st_size > 1000
+    again = toys.run(out, tmp_path / "runs", **kwargs)
+    assert [row["figures"] for row in again["runs"]] == [row["figures"] for row in result["runs"]]
+    assert all(row["seconds"] is None for row in again["runs"])
+
+
 def test_known_data(config):
     import report
     import train_step

@@ -54,6 +54,24 @@ def get_config():
     return config
 """
 
+CLIPPED = """
+from configs.gan.toys import get_config as toys
+
+def get_config():
+    config = toys("wgan_gp")
+    config.optim.disc.project = dict(name="clip_weights", limit=0.01)
+    return config
+"""
+LAZY = """
+from configs.gan.toys import get_config as toys
+
+def get_config():
+    config = toys("r1")
+    config.family.disc_penalties.r1.every = 0
+    return config
+"""
+TOYS = "--config=configs/gan/toys.py"
+
 
 def environment(cache: Path, devices: int = 1) -> dict[str, str]:
     """Of a command: a cache of its own, and as many virtual devices, not the eight that the tests have."""
@@ -85,6 +103,9 @@ def runs(tmp_path_factory) -> Path:
         sizes = "--config.sample.num=4", "--config.sample.batch_size=4"
         done = command("main", f"--config={config}", *SHORT, *sizes, f"--workdir={place}/{name}", env=env)
         assert done.returncode == 0, done.stderr
+    sizes = "--config.train.steps_per_call=1", "--config.train.sample_every=1", "--config.sample.num=20"
+    done = command("main", TOYS, *SHORT, *sizes, f"--workdir={place}/toys", env=env)
+    assert done.returncode == 0, done.stderr
     return place
 
 
@@ -116,6 +137,10 @@ def empty_folder(here: Path, runs: Path) -> None:
 
 def a_run(here: Path, runs: Path) -> None:
     shutil.copytree(runs / "diffusion", here / "run")
+
+
+def toys(here: Path, runs: Path) -> None:
+    shutil.copytree(runs / "toys", here / "run")
 
 
 def a_run_without_checkpoints(here: Path, runs: Path) -> None:
@@ -274,6 +299,20 @@ BAD = [
         "--config.family.teacher.workdir={here}/nothing",
         says=("{here}/nothing does not exist",),
     ),
+    # Adversarial models.
+    main(
+        "on_collapse",
+        TOYS,
+        "--config.train.on_collapse=rolback",
+        says=("train.on_collapse 'rolback'", "did you mean 'rollback'?", "stop, warn"),
+    ),
+    main(
+        "clipping with a gradient penalty",
+        "--config={here}/c.py",
+        says=("optim.disc.project=clip_weights", "disc_penalties.gp=gradient_penalty", "take one"),
+        prepare=write("c.py", CLIPPED),
+    ),
+    main("penalty interval", "--config={here}/c.py", says=("every=0", "1, 2, 3"), prepare=write("c.py", LAZY)),
     main("average", "--config.ema.model.decay=1.5", says=("ema.model.decay=1.5", "below 1")),
     # Data.
     main("unknown data", "--config.data.name=digitz", says=("'digitz'", "did you mean 'digits'?", "image_folder")),
@@ -461,6 +500,8 @@ GOOD = [
     sample("sample: overwrite", "--num=1", "--out={here}/g.png", "--overwrite", says=(), prepare=write("g.png", "x")),
     sample("sample: VAE", "--num=3", "--workdir={runs}/vae", says=()),
     sample("sample: GAN", "--num=3", "--workdir={runs}/gan", says=()),
+    sample("sample: points", "--num=30", "--workdir={runs}/toys", says=()),
+    evaluate("evaluate: points", "--num=30", "--workdir={here}/run", says=(), prepare=toys),
     evaluate(
         "evaluate: run", "--num=20", "--evals=prdc,sliced_wasserstein", "--workdir={here}/run", says=(), prepare=a_run
     ),

@@ -27,6 +27,7 @@ DATA = {
     "downsampled_imagenet/64x64": DataInfo((64, 64, 3)),
     "imagenet_resized/64x64": DataInfo((64, 64, 3), THOUSAND),
     "arrays": DataInfo((32, 32, 4), THOUSAND, "float32"),  # latents
+    "gaussians_grid": DataInfo((2,), tuple(map(str, range(25))), "float32"),
 }
 TRAIN_FIELDS = {
     "steps", "batch_size", "steps_per_call", "log_every", "checkpoint_every", "keep", "sample_every", "flip",
@@ -48,7 +49,7 @@ VARIANTS = [(file, variant) for file in FILES for variant in load(file).VARIANTS
 def test_each_variant_is_complete_and_builds(file, variant):
     config = load(file).get_config(variant)
     check_config(config.to_dict())
-    assert set(config.train) == TRAIN_FIELDS
+    assert set(config.train) - {"on_collapse"} == TRAIN_FIELDS
     assert all(set(spec) >= {"name", "learning_rate", "clip", "every"} for spec in config.optim.values())
     players = list(config.optim.values())
     assert len({id(spec) for spec in players}) == len(players), "a flag for one player would change the others"
@@ -67,8 +68,8 @@ def test_the_docstring_gives_the_source_the_command_and_what_was_measured(file):
     assert "arXiv" in text
     assert f"--config={file.relative_to(CONFIGS.parent)}" in text
     assert "Measured" in text
-    assert module.VARIANTS[0] == "digits"
-    with pytest.raises(ValueError, match="known are digits"):
+    assert module.VARIANTS[0] == "digits" or file.stem == "toys"
+    with pytest.raises(ValueError, match=f"known are {module.VARIANTS[0]}"):
         module.get_config("nothing")
 
 
@@ -78,6 +79,7 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     config = load(file).get_config()
     config.train.update(batch_size=16, log_every=1, checkpoint_every=2, sample_every=0)
     config.sample.update(num=4, batch_size=4)
+    config.evals = dict()  # the last step is evaluated too, and is another one in a run that stops
     if "steps" in config.family:
         config.family.steps = 2
     config.train.steps = 2
@@ -93,8 +95,9 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
         np.testing.assert_array_equal(metrics[name], whole_metrics[name])
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), resumed, whole))
     samples = gen_jax.sample.run(tmp_path / "whole", num=3)
-    assert samples["x"].shape == (3, 8, 8, 1)
-    assert samples["x"].dtype == np.uint8
+    info = DATA[config.data.name]
+    assert samples["x"].shape == (3, *info.shape)
+    assert samples["x"].dtype == info.dtype
     assert (tmp_path / "whole" / "samples" / "step_00000004.png").stat().st_size > 0
 
 

@@ -96,3 +96,16 @@ def test_compare_families(execute, tmp_path):
     assert "FID_own" in tables
     assert "### Speed of generation" in tables
     assert (tmp_path / "runs" / "families" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_gan(execute):
+    cells = execute("gan.ipynb", STEPS=4, STYLE_STEPS=2)
+
+    assert not any(output.output_type == "error" for cell in cells.values() for output in cell.get("outputs", ()))
+    assert text(cells["train"]).count("of 25 modes") == 6
+    assert [pictures(cells[name]) for name in ("data", "samples", "watch", "collapse-plot")] == [1, 2, 1, 1]
+    assert "disc/spread is" in text(cells["collapse"])
+    assert "mode collapse. What may help:" in text(cells["collapse"])
+    assert "step 2/2" in text(cells["style"])
+    assert [pictures(cells[name]) for name in ("walk", "truncation")] == [1, 1]

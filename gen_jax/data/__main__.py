@@ -12,7 +12,10 @@ from gen_jax.data.check import check
 from gen_jax.errors import UserError
 
 flags.DEFINE_string(
-    "source", "image_folder", "the data set: image_folder, arrays, tfds, digits, shapes, mnist, cifar10"
+    "source",
+    "image_folder",
+    "the data set: image_folder, arrays, tfds, digits, shapes, gaussians_grid, gaussians_ring, mnist, stacked_mnist, "
+    "cifar10",
 )
 flags.DEFINE_string("split", None, "only this split")
 ARGUMENTS = (

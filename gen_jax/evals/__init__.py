@@ -11,6 +11,8 @@
     label_agreement          agreement, classes_read, read/CLASS           pixels        1; all classes, evenly
     classification_accuracy  cas beside cas_real                           pixels        cas_real
     modes                    modes, modes/kl_uniform, modes/kl_train       pixels        modes/known; 0
+    point_modes              point_modes, point_modes/within               points        point_modes/known; 1
+    sample_distance          sample_distance, sample_distance/nearest      pixels        1
     memorization             exact_copies, authenticity, distance_ratio    pixels        0; authenticity_test; 1
     bits_per_dim             bits_per_dim_ode, bits_per_dim_elbo           the model     less
     ppl                      ppl, or ppl_pixels                            the model     less

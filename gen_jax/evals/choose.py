@@ -11,6 +11,7 @@ from gen_jax.evals.features.own import own
 from gen_jax.evals.features.sounds import is_sounds, own_sounds
 from gen_jax.evals.features.weights import folder
 from gen_jax.evals.reference import Reference
+from gen_jax.types import DataInfo
 
 SUFFIX = {"inception": "", "own": "_own", "dinov2": "_dinov2"}
 """What the figures' names end in, by network: those of Inception alone have the names that papers use."""
@@ -70,10 +71,13 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     return Choice(name, lambda: network(**settings), note)
 
 
-def default_metrics(labelled: bool, sounds: bool = False) -> list[str]:
-    """What is measured where no metric is named. labelled: whether the samples were asked for by class."""
-    if sounds:
+def default_metrics(labelled: bool, info: DataInfo) -> list[str]:
+    """What is measured where no metric is named. labelled: whether the samples were asked for by class. info: the
+    data's, which may be sounds, or points [n, d]."""
+    if is_sounds(info):
         return ["fad", "kid", "prdc"]
+    if len(info.shape) == 1:
+        return ["point_modes", "sample_distance"]
     return ["fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
 
 

@@ -49,8 +49,11 @@ class Game:
 
 @dataclasses.dataclass(frozen=True)
 class Penalty:
-    """`weight` times a penalty, in every `every`-th step; it then counts `every` times, so that the mean is the same
-    (lazy regularization, Karras et al. 2020, arXiv:1912.04958, appendix B).
+    """`weight` times a penalty, in every `every`-th update of its player, the first included; it then counts `every`
+    times, so that the mean is the same (lazy regularization, Karras et al. 2020, arXiv:1912.04958, appendix B).
+
+    The updates are counted here, and not taken from the step: a player that is updated in every second step only
+    (n_critic = 2) would else never meet a penalty of every second step.
 
     Raises:
       UserError: every < 1.
@@ -65,11 +68,12 @@ class Penalty:
             raise UserError(f"Penalty every={self.every}: it is paid every 1, 2, 3, ... steps")
 
     def init(self) -> PyTree:
-        """What the penalty carries, before the first step."""
-        return self.of.init() if hasattr(self.of, "init") else ()
+        """What the penalty carries, before the first update."""
+        own = self.of.init() if hasattr(self.of, "init") else ()
+        return own if self.every == 1 else {"own": own, "updates": jnp.int32(0)}
 
     def __call__(self, game: Game, memory: PyTree, step: jax.Array) -> tuple[jax.Array, jax.Array, PyTree]:
-        """What is added to the loss in this step [], the penalty's own mean (NaN where it was not computed), memory."""
+        """What is added to the loss [], the penalty's own mean (NaN where it was not computed), and memory."""
 
         def pay(memory):
             found = self.of(game, memory) if hasattr(self.of, "init") else (self.of(game), memory)
@@ -78,9 +82,11 @@ class Penalty:
 
         if self.every == 1:
             return pay(memory)
-        return jax.lax.cond(
-            step % self.every == 0, pay, lambda memory: (jnp.float32(0), jnp.float32(jnp.nan), memory), memory
+        updates = memory["updates"]
+        value, mean, own = jax.lax.cond(
+            updates == 0, pay, lambda own: (jnp.float32(0), jnp.float32(jnp.nan), own), memory["own"]
         )
+        return value, mean, {"own": own, "updates": (updates + 1) % self.every}
 
 
 def r1(game: Game) -> jax.Array:

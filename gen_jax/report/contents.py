@@ -17,7 +17,7 @@ from gen_jax.report.figures import Chosen
 from gen_jax.report.measure import COLLAPSED, Samples
 from gen_jax.report.runs import Entry
 from gen_jax.report.table import HIGH, LOW, Cell, Column, Row, Table
-from gen_jax.training.writers import grid_columns, make_grid
+from gen_jax.training.writers import grid_columns, make_grid, scatter
 
 STABILITY = "Stability of training"
 CURVES = (
@@ -324,8 +324,9 @@ def _nearest(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list
 
 
 def _grid(x: np.ndarray, columns: int) -> bytes:
-    """A grid as PNG: small images are enlarged so that three grids fill the page's width at their own size."""
-    grid = make_grid(x, columns, cell=max(1, GRID_WIDTH // columns - 2))
+    """A grid as PNG: small images are enlarged so that three grids fill the page's width at their own size. Points
+    of the plane are drawn where they lie."""
+    grid = scatter(x) if x.ndim == 2 else make_grid(x, columns, cell=max(1, GRID_WIDTH // columns - 2))
     out = io.BytesIO()
     Image.fromarray(grid).save(out, format="png", optimize=True)
     return out.getvalue()

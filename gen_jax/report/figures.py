@@ -48,6 +48,8 @@ KINDS = {
     "density": Kind(DIVERSITY, "density", HIGH, "in how many data's neighbourhoods a sample lies; about 1 for data"),
     "coverage": Kind(DIVERSITY, "coverage", HIGH, "share of data's neighbourhoods that hold a sample"),
     "modes": Kind(DIVERSITY, "modes", HIGH, "how many of the data's modes (classes) a classifier reads in the samples"),
+    "point_modes": Kind(DIVERSITY, "modes of points", HIGH, "how many of the data's modes (classes) samples lie upon"),
+    "sample_distance": Kind(DIVERSITY, "distance of samples", "", "mean distance of two samples over that of two data"),
     "classes_read": Kind(DIVERSITY, "classes read", HIGH, "how many classes a classifier reads in the samples"),
     "vendi": Kind(DIVERSITY, "Vendi", HIGH, "effective number of different samples"),
     "cas": Kind(DIVERSITY, "CAS", HIGH, "accuracy on real images of a classifier trained on samples"),

@@ -15,7 +15,7 @@ from gen_jax.training.cost import read_cost
 from gen_jax.training.workdir import read_config
 from gen_jax.training.writers import read_metrics
 
-MODES = ("modes", "classes_read")
+MODES = ("modes", "classes_read", "point_modes")
 """The figures that count how many of the data's classes are drawn."""
 
 

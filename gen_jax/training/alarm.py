@@ -21,14 +21,14 @@ class Watch:
     """A family's alarms over the reports of a run, in order."""
 
     def __init__(self, alarms: Mapping[str, Alarm]):
-        self._alarms = alarms
+        self.alarms = alarms
         self._counts = dict.fromkeys(alarms, 0)
 
     def look(self, step: int, row: Mapping[str, float]) -> Trouble | None:
         """The alarm that goes off with this report. It does once, and again only after the metric was within bounds.
 
         A metric that was not computed, or is not a number, changes nothing."""
-        for name, alarm in self._alarms.items():
+        for name, alarm in self.alarms.items():
             value = row.get(name, float("nan"))
             if value != value:
                 continue

@@ -132,9 +132,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                     trouble = not_finite(step, state) if row["skipped"] > settings.max_skipped else None
                     if (collapse := watch.look(step, row)) and on_collapse == "warn":
                         log.warning("%s. %s", *collapse)
-                    elif collapse and on_collapse == "stop":
-                        raise UserError(f"{collapse.what}. {collapse.fix}. The checkpoints are kept")
-                    trouble = trouble or (collapse if on_collapse == "rollback" else None)
+                    trouble = trouble or (collapse if on_collapse != "warn" else None)
                     if evaluator and measured and not trouble:
                         run = Run(config.to_dict(), source.info, setup, workdir, step, state.replace(opt={}), mesh)
                         with progress.paused():
@@ -145,7 +143,10 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                         row |= {f"evals/{name}": value for name, value in (figures | {"seconds": seconds}).items()}
                     writer.scalars(step, row)
                     pending = []
+                    if trouble and trouble == collapse and on_collapse == "stop":
+                        raise UserError(f"{collapse.what}. {collapse.fix}. The checkpoints are kept")
                     if trouble:
+                        watch = Watch(watch.alarms)
                         step, state, metadata = roll_back(trouble, metadata, checkpoints, setup, config, whole)
                         key = run_key(config, metadata, whole)
                         writer.rewind(step)
@@ -237,9 +238,10 @@ def measure(evaluator: Evaluator, run: Run, stream: Stream) -> tuple[dict[str, f
 
 
 def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:
-    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class."""
+    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; or
+    a scatter plot of points."""
     samples = generate(state, config.sample.num, config.sample.seed)
-    return writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes))
+    return writers.picture(samples, info.num_classes)
 
 
 def describe_devices(mesh: Mesh) -> str:

@@ -53,7 +53,11 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
         if clip <= 0:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
         transform = optax.chain(optax.clip_by_global_norm(clip), transform)
-    return Optimizer(transform, every, *([build(sys.modules[__name__], project)] if project else []))
+    if project is None:
+        return Optimizer(transform, every)
+    projection = build(sys.modules[__name__], project)
+    projection({})  # an argument out of range is found now, and not when the step is traced
+    return Optimizer(transform, every, projection)
 
 
 def unit_weights(params: PyTree) -> PyTree:

@@ -47,7 +47,7 @@ def write_samples(path: Path, samples: dict[str, np.ndarray], info: DataInfo) ->
         np.savez_compressed(partial, **samples)  # type: ignore[arg-type]
         partial.replace(path)
     elif path.suffix == ".png":
-        writers.save_png(path, writers.make_grid(samples["x"], writers.grid_columns(samples, info.num_classes)))
+        writers.save_png(path, writers.picture(samples, info.num_classes))
     else:
         for i, x in enumerate(samples["x"]):
             # a class name may hold a slash, a folder's name may not

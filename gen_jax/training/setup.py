@@ -20,6 +20,7 @@ from gen_jax.training.state import init_state
 from gen_jax.types import Batch, DataInfo, Family, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
+SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
 FIELDS = {
     "family": ("name",),
     "data": ("name",),
@@ -86,6 +87,7 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     missing = [player for player in players if player not in config["optim"]]
     if missing:
         raise UserError(f"config.optim has no optimizer for: {', '.join(missing)}")
+    check_clipping(config)
     tracks = make_tracks(config["ema"])
     optimizers = {player: make_optimizer(spec) for player, spec in config["optim"].items()}
     example: Batch = {"x": jnp.zeros((1, *info.shape))} | {k: jnp.zeros(1, jnp.int32) for k in family.cond_keys}
@@ -116,6 +118,20 @@ def check_config(config: Mapping[str, Any]) -> None:
     for section, name in (("sample", "num"), ("sample", "batch_size")):
         if config[section][name] < 1:
             raise UserError(f"{section}.{name}={config[section][name]}: it must be at least 1")
+
+
+def check_clipping(config: Mapping[str, Any]) -> None:
+    """Raises UserError where a player's parameters are clipped and its slopes penalized too."""
+    for player, optim in config["optim"].items():
+        project = optim.get("project")
+        if (project.get("name") if isinstance(project, Mapping) else project) != "clip_weights":
+            continue
+        for name, penalty in (config["family"].get(f"{player}_penalties") or {}).items():
+            if (kind := penalty.get("of", {}).get("name", "").rpartition(".")[2]) in SLOPE_PENALTIES:
+                raise UserError(
+                    f"optim.{player}.project=clip_weights with family.{player}_penalties.{name}={kind}: both bound the "
+                    "slopes of the critic, and clipped weights cannot reach those that the penalty asks for; take one"
+                )
 
 
 def steps_per_call(train: Mapping[str, Any], start: int, *others: int) -> int:

@@ -105,6 +105,34 @@ def make_grid(x: np.ndarray, columns: int, cell: int = 48, gap: int = 2) -> np.n
     return grid
 
 
+def picture(samples: Mapping[str, np.ndarray], num_classes: int) -> np.ndarray:
+    """Samples {"x", "label"} in one picture uint8 [H, W, 3]: images in a grid, points of the plane where they lie."""
+    if samples["x"].ndim == 2:
+        return scatter(samples["x"])
+    return make_grid(samples["x"], grid_columns(samples, num_classes))
+
+
+def scatter(x: np.ndarray, size: int = 384, limit: float = 2.0) -> np.ndarray:
+    """Points [n, d] by their first two values (one value: along a line), dark on white, uint8 [size, size, 3].
+
+    The picture spans +-limit, the second axis pointing up, for data of about unit variance; points beyond it are drawn
+    at its border, in red. A point is a small square, the darker the more of them."""
+    place = np.zeros((len(x), 2))
+    place[:, : min(x.shape[1], 2)] = x[:, :2]
+    place = np.nan_to_num(place, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+    outside = (np.abs(place) > limit).any(axis=1)
+    across, up = ((np.clip(place, -limit, limit) / limit + 1) / 2 * (size - 3) + 1).round().astype(int).T
+    grid = np.full((size, size, 3), 255.0)
+    spots = np.zeros((2, size, size))
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            np.add.at(spots, (outside.astype(int), size - 1 - up + down, across + right), 1)
+    inside, beyond = 0.6 ** np.minimum(spots, 8)
+    grid *= inside[..., None]
+    grid[..., 1:] *= beyond[..., None]
+    return grid.astype(np.uint8)
+
+
 def grid_columns(samples: Mapping[str, np.ndarray], num_classes: int) -> int:
     """About a square. Where the samples' labels go round the classes, every class keeps to its own columns."""
     num = len(samples["x"])

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gen_jax.losses.adversarial import minimax, non_saturating
+from gen_jax.losses.adversarial import (
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    relativistic,
+    relativistic_average,
+    wasserstein,
+)
 from gen_jax.losses.reconstruction import Bernoulli, DiscretizedLogistic, Gaussian
 
 LEVELS = np.arange(256, dtype=np.float32) / 127.5 - 1
@@ -22,6 +30,41 @@ def test_adversarial_losses_by_hand():
         disc, gen = loss(real, fake)
         np.testing.assert_allclose(disc, -np.log(d_real) - np.log(1 - d_fake), rtol=1e-6)
         np.testing.assert_allclose(gen, gen_expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "disc", "gen"),
+    [
+        (hinge, [1 + 3, 0 + 0, 2.5 + 1], [-2, 3, 0]),  # max(0, 1 - real) + max(0, 1 + fake); -fake
+        (least_squares, [(1 + 4) / 2, (1 + 9) / 2, (2.5**2 + 0) / 2], [1 / 2, 16 / 2, 1 / 2]),
+        (wasserstein, [2, -5, 1.5], [-2, 3, 0]),
+    ],
+)
+def test_losses_of_logits_by_hand(loss, disc, gen):
+    found = loss(jnp.array([0.0, 2.0, -1.5]), jnp.array([2.0, -3.0, 0.0]))
+    np.testing.assert_allclose(found[0], disc)
+    np.testing.assert_allclose(found[1], gen)
+
+
+def test_relativistic_losses_by_hand():
+    """-log sigmoid of how much more real the real example is; against its partner, or the mean of the others."""
+    real, fake = np.array([0.0, 2.0]), np.array([1.0, -3.0])
+    minus_log_sigmoid = lambda t: np.log1p(np.exp(-np.asarray(t)))  # noqa: E731
+    disc, gen = relativistic(jnp.array(real), jnp.array(fake))
+    np.testing.assert_allclose(disc, minus_log_sigmoid([-1, 5]), rtol=1e-5)
+    np.testing.assert_allclose(gen, minus_log_sigmoid([1, -5]), rtol=1e-5)
+    # The mean of the generated is -1, of the real 1: real are 1 and 3 above, generated 0 and -4 above.
+    disc, gen = relativistic_average(jnp.array(real), jnp.array(fake))
+    np.testing.assert_allclose(disc, minus_log_sigmoid([1, 3]) + minus_log_sigmoid([0, 4]), rtol=1e-5)
+    np.testing.assert_allclose(gen, minus_log_sigmoid([-1, -3]) + minus_log_sigmoid([0, -4]), rtol=1e-5)
+
+
+@given(shift=st.floats(-5, 5))
+def test_relativistic_losses_see_differences_of_logits_only(shift):
+    real, fake = jnp.array([0.3, -2.0, 1.0]), jnp.array([0.9, 0.1, -1.0])
+    for loss in (relativistic, relativistic_average):
+        for value, moved in zip(loss(real, fake), loss(real + shift, fake + shift), strict=True):
+            np.testing.assert_allclose(moved, value, atol=1e-5)
 
 
 def test_minimax_saturates_where_the_discriminator_wins_and_non_saturating_does_not():

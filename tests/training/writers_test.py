@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gen_jax.training.writers import grid_columns, make_grid
+from gen_jax.training.writers import grid_columns, make_grid, picture, scatter
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,23 @@ def test_latents_are_shown_by_their_first_channels():
     x = np.zeros((1, 2, 2, 4), np.float32)
     x[..., 3] = 100.0
     assert (make_grid(x, 1, cell=2)[2:4, 2:4] == 127).all()
+
+
+def test_points_are_drawn_where_they_lie():
+    """The second axis points up; what is beyond the limit is at the border, in red."""
+    grid = scatter(np.array([[1.0, -1.0], [0.0, 9.0]]), size=103, limit=2.0)
+    assert grid.shape == (103, 103, 3)
+    down, across = np.argwhere((grid < 255).all(axis=2)).mean(axis=0)
+    assert (round(down), round(across)) == (76, 76)
+    reds = np.argwhere((grid[..., 0] == 255) & (grid[..., 1] < 255))
+    assert set(reds[:, 0]) == {0, 1, 2}
+    assert reds[:, 1].mean() == 51
+
+
+def test_many_points_at_a_place_are_darker_and_any_width_is_drawn():
+    one, many = scatter(np.zeros((1, 2))), scatter(np.zeros((9, 2)))
+    assert one.min() > many.min() > 0
+    assert scatter(np.zeros((2, 1))).min() < 255
+    assert scatter(np.full((2, 3), np.nan)).min() < 255
+    assert picture({"x": np.zeros((5, 2), np.float32)}, 25).shape == (384, 384, 3)
+    assert picture({"x": np.zeros((4, 8, 8, 1), np.uint8)}, 0).shape[2] == 3
