@@ -49,6 +49,35 @@ class AdaptiveProbability:
         return {"p": p, "sum": jnp.where(due, 0.0, total), "steps": jnp.where(due, 0, steps)}
 
 
+@dataclasses.dataclass(frozen=True)
+class ScheduledProbability:
+    """p that rises from `start` to `end` along half a cosine within `images` real examples, whatever the discriminator
+    says: R3GAN's, Huang et al. 2025 (arXiv:2501.05441), in the authors' program.
+
+    Raises:
+      UserError: a number out of range.
+    """
+
+    end: float
+    images: int
+    start: float = 0.0
+
+    def __post_init__(self):
+        if not (0 <= self.start <= 1 and 0 <= self.end <= 1):
+            raise UserError(f"ScheduledProbability start={self.start}, end={self.end}: probabilities lie in [0, 1]")
+        if self.images < 1:
+            raise UserError(f"ScheduledProbability images={self.images}: at least 1")
+
+    def init(self) -> dict[str, jax.Array]:
+        """p [] and the share of the way that was gone."""
+        return {"p": jnp.float32(self.start), "share": jnp.float32(0)}
+
+    def update(self, state: PyTree, r_t: jax.Array, batch_size: int) -> dict[str, jax.Array]:
+        """The state after a step."""
+        share = jnp.minimum(state["share"] + batch_size / self.images, 1.0)
+        return {"p": self.start + (1 - jnp.cos(jnp.pi * share)) / 2 * (self.end - self.start), "share": share}
+
+
 def pseudo_augment(keys: jax.Array, real: jax.Array, fake: jax.Array, p: jax.Array) -> jax.Array:
     """real [b, ...], with generated examples in place of some, each with probability p: the deceit of APA, Jiang et al.
     2021 (arXiv:2111.06849, sec. 3.2)."""

@@ -52,12 +52,14 @@ class Penalty:
     """`weight` times a penalty, in every `every`-th step; it then counts `every` times, so that the mean is the same
     (lazy regularization, Karras et al. 2020, arXiv:1912.04958, appendix B).
 
+    weight: a number, or step [] -> weight [], as `cosine` is.
+
     Raises:
       UserError: every < 1.
     """
 
     of: Callable[..., Any]
-    weight: float = 1.0
+    weight: float | Callable[[jax.Array], jax.Array] = 1.0
     every: int = 1
 
     def __post_init__(self):
@@ -74,7 +76,8 @@ class Penalty:
         def pay(memory):
             found = self.of(game, memory) if hasattr(self.of, "init") else (self.of(game), memory)
             value = found[0].astype(jnp.float32).mean()
-            return self.weight * self.every * value, jax.lax.stop_gradient(value), jax.lax.stop_gradient(found[1])
+            weight = self.weight(step) if callable(self.weight) else self.weight
+            return weight * self.every * value, jax.lax.stop_gradient(value), jax.lax.stop_gradient(found[1])
 
         if self.every == 1:
             return pay(memory)
@@ -183,6 +186,15 @@ def orthogonal(game: Game) -> jax.Array:
             gram = jnp.matmul(leaf.reshape(-1, leaf.shape[-1]).T, leaf.reshape(-1, leaf.shape[-1]))
             total += jnp.square(gram).sum() - jnp.square(jnp.diag(gram)).sum()
     return total
+
+
+def cosine(step: jax.Array, start: float, end: float, steps: int) -> jax.Array:
+    """From `start` to `end` along half a cosine within `steps` steps, then `end` []: how R3GAN's penalties fade, Huang
+    et al. 2025 (arXiv:2501.05441), in the authors' program. Raises UserError for steps < 1."""
+    if steps < 1:
+        raise UserError(f"cosine steps={steps}: at least 1")
+    share = (1 - jnp.cos(jnp.pi * jnp.minimum(step / steps, 1.0))) / 2
+    return start + share * (end - start)
 
 
 def squared_slopes(critic: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
