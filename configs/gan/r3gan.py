@@ -1,8 +1,8 @@
 """R3GAN: a relativistic loss with penalties on both sides, and a residual network without anything else.
 
-Huang et al. 2025, The GAN is dead; long live the GAN! A Modern Baseline GAN (arXiv:2501.05441): the pairing loss of eq. 2
-with R1 and R2 (eq. 3 and 4), class-conditional as on CIFAR-10, every schedule half a cosine as in the authors' program:
-the penalties' weight, the learning rates and the EMA's half-life from a short, hard beginning to a long, soft end.
+Huang et al. 2025, The GAN is dead; long live the GAN! A Modern Baseline GAN (arXiv:2501.05441): the pairing loss of
+eq. 2 with R1 and R2, class-conditional as on CIFAR-10. As in the authors' program the weight of the penalties, the
+learning rates, Adam's b2 and the half-life of the average follow half a cosine from one value to another, the burn-in.
 
     python -m gen_jax.main --config=configs/gan/r3gan.py --workdir=runs/r3gan
     python -m gen_jax.main --config=configs/gan/r3gan.py:ffhq256 --config.data.path=DIR --workdir=runs/r3gan_ffhq
@@ -53,7 +53,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             evals=dict(),
         )
     )
-    size(config, widths=(64, 64), groups=(8, 8), blocks=1)
+    size(config, widths=(64, 32), groups=(8, 4), blocks=1)
     schedule(config, steps=2000, rate=(1e-3, 2.5e-4), gamma=(0.5, 0.05), halflife=200)
     if variant == "stacked_mnist":
         config.data = dict(name="stacked_mnist", path=None)  # path: a local copy of MNIST; None downloads it

@@ -74,7 +74,9 @@ class R3GANGenerator(nn.Module):
                     x = _conv(width, dtype, name=f"widen_{i}")(x)
                 x = resampled(x, "up", TAPS)
             for j in range(self.blocks):
-                x = GroupedBlock(groups, self.expansion, self.blocks * len(self.widths), dtype, name=f"block_{i}_{j}")(x)
+                x = GroupedBlock(groups, self.expansion, self.blocks * len(self.widths), dtype, name=f"block_{i}_{j}")(
+                    x
+                )
         return _conv(self.shape[-1], dtypes[-1], name="out")(x).astype(jnp.float32)
 
 
@@ -173,11 +175,11 @@ def _conv(
 def _by_matmul(x, kernel, *_, feature_group_count, **__) -> jax.Array:
     """x [b, h, w, c] convolved with kernel [k, k, c / groups, d], k odd and zeros beyond the border: a matrix product
     for each group."""
-    (b, h, w, c), (k, _, i, d), groups = x.shape, kernel.shape, feature_group_count
+    (b, h, w, _), (k, _, i, d), groups = x.shape, kernel.shape, feature_group_count
     pad = k // 2
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))).reshape(b, h + 2 * pad, w + 2 * pad, groups, i)
-    windows = [x[:, row : row + h, column : column + w] for row in range(k) for column in range(k)]
-    windows = jnp.concatenate(windows, axis=-1)  # [b, h, w, groups, k * k * i]
+    shifted = [x[:, row : row + h, column : column + w] for row in range(k) for column in range(k)]
+    windows = jnp.concatenate(shifted, axis=-1)  # [b, h, w, groups, k * k * i]
     matrix = kernel.reshape(k * k * i, groups, d // groups)
     return jnp.einsum("bhwgi,igo->bhwgo", windows, matrix).reshape(b, h, w, d)
 
@@ -202,7 +204,9 @@ def _coarsest(
 ) -> tuple[int, int]:
     """The size of the coarsest stage. Raises UserError for what does not divide."""
     if len(widths) != len(groups):
-        raise UserError(f"{network}: widths={tuple(widths)} and groups={tuple(groups)} must be of one length, a stage each")
+        raise UserError(
+            f"{network}: widths={tuple(widths)} and groups={tuple(groups)} must be of one length, a stage each"
+        )
     unit = 2 ** (len(widths) - 1)
     if h % unit or w % unit:
         raise UserError(

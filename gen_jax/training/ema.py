@@ -27,7 +27,12 @@ import numpy as np
 from gen_jax.errors import UserError
 from gen_jax.types import PyTree
 
-KINDS = {"decay": {"decay"}, "halflife": {"halflife", "rampup"}, "burn_in": {"halflife", "burn_in"}, "stds": {"stds", "every"}}
+KINDS = {
+    "decay": {"decay"},
+    "halflife": {"halflife", "rampup"},
+    "burn_in": {"halflife", "burn_in"},
+    "stds": {"stds", "every"},
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,9 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
 
     `learning_rate`, or any other number that the optimizer takes (adam's `b2`), may be the spec of a schedule over its
     own updates, one of optax's or `inverse_sqrt`; `clip` bounds the gradient's global norm before the optimizer sees
-    it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator); `project` is a function of `PROJECTIONS` that the parameters go through
-    after each update, by its name or as a spec, {"name": "clip_weights", "limit": 0.01}; None for none.
+    it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator); `project` is a
+    function of `PROJECTIONS` that the parameters go through after each update, by its name or as a spec, {"name":
+    "clip_weights", "limit": 0.01}; None for none.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
