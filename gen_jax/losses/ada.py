@@ -6,10 +6,10 @@ blitting, general geometry, colour, filtering, corruptions. Geometry is one affi
 that the orthogonal wavelet filter sym6 has enlarged twice, and brought back by the same filter; colour is one matrix.
 All of it is differentiable in x, twice, and an example's transformations depend on its own key alone.
 
-Beyond the border the image goes on mirrored at the outermost pixels' centres. The authors' program mirrors it before
-it is enlarged, by as much as the batch at hand needs and by one image at most, and zeros follow; here it is mirrored
-by MARGIN pixels before, and what lies further out is read from the enlarged image, mirrored: there the two differ by
-the asymmetry of the filter.
+What blitting alone has done is copied, without the filter. Beyond the border the image goes on mirrored at the
+outermost pixels' centres. The authors' program mirrors it before it is enlarged, by as much as the batch at hand needs
+and by one image at most, and zeros follow; here it is mirrored before by an eighth, and what lies further out is read
+from the enlarged image, mirrored: there the two differ by the asymmetry of the filter.
 """
 
 import functools
@@ -35,7 +35,6 @@ SYM6 = (
 )
 REACH = len(SYM6) // 4
 """Pixels beside an image that enlarging it and bringing it back need, each."""
-MARGIN = 2 * REACH + 1
 GREY = np.ones((3, 3)) / 3
 """Projects colours on the grey axis."""
 
@@ -133,24 +132,40 @@ def geometric_matrix(key: jax.Array, p: jax.Array | float, chances: Mapping[str,
 
 
 def warp(x: jax.Array, matrices: jax.Array) -> jax.Array:
-    """The image whose place (right, down) shows what x [b, h, w, c] has at matrices [b, 3, 3] (right, down, 1)."""
+    """The image whose place (right, down, 1) shows what x [b, h, w, c] has at matrices [b, 3, 3] times it.
+
+    Maps of whole pixels to whole pixels (flips, quarter turns, whole moves) copy them."""
     _, h, w, _ = x.shape
-    padded = jnp.pad(x, [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)], mode="reflect")
-    enlarged = fir_upsample(padded, SYM6)
-    down, right = (jnp.arange(2 * (n + 2 * REACH)) / 2 - 0.25 - REACH - (n - 1) / 2 for n in (h, w))
-    down, right = jnp.meshgrid(down, right, indexing="ij")
-    places = jnp.stack([right, down, jnp.ones_like(right)])  # [3, 2h', 2w'] of the enlarged new image
+    margins = _margin(h), _margin(w)
+    enlarged = fir_upsample(jnp.pad(x, [(0, 0), *((m, m) for m in margins), (0, 0)], mode="reflect"), SYM6)
+
+    def sources(matrix: jax.Array, scale: int, border: int) -> list[jax.Array]:
+        """Rows and columns of x, for each pixel of the new image, `scale` times enlarged and with a border around."""
+        down, right = (jnp.arange(scale * (n + 2 * border)) / scale - border - (n - 1) / 2 for n in (h, w))
+        down, right = jnp.meshgrid(down, right, indexing="ij")
+        places = jnp.stack([right, down, jnp.ones_like(right)])
+        right, down = jnp.einsum("ij,jhw->ihw", matrix[:2], places, precision="highest")
+        return [down + (h - 1) / 2, right + (w - 1) / 2]
+
+    def copy(image: jax.Array, matrix: jax.Array) -> jax.Array:
+        rows, columns = (
+            jnp.round(_mirrored(s, n)).astype(int) for s, n in zip(sources(matrix, 1, 0), (h, w), strict=True)
+        )
+        return image[rows, columns]
 
     def move(image: jax.Array, matrix: jax.Array) -> jax.Array:
-        right, down = jnp.einsum("ij,jhw->ihw", matrix[:2], places, precision="highest")
-        # In the enlarged image, pixel i of x lies between its pixels 2 i and 2 i + 1.
-        source = [2 * _mirrored(s + (n - 1) / 2, n) + 2 * MARGIN + 0.5 for s, n in ((down, h), (right, w))]
-        read = lambda channel: map_coordinates(channel, source, order=1, mode="nearest")  # noqa: E731
+        # Tap 5 is next to the filter's centre of mass (5.1): pixel i of an image is pixel 2 i of the enlarged one. The
+        # authors' program counts from between taps 5 and 6.
+        places = [
+            2 * (jnp.where((s >= -_known(n)) & (s <= n - 1 + _known(n)), s, _mirrored(s, n)) + _margin(n))
+            for s, n in zip(sources(matrix, 2, REACH), (h, w), strict=True)
+        ]
+        read = lambda channel: map_coordinates(channel, places, order=1, mode="nearest")  # noqa: E731
         return jax.vmap(read, in_axes=2, out_axes=2)(image)
 
     moved = fir_downsample(jax.vmap(move)(enlarged, matrices), SYM6)[:, REACH:-REACH, REACH:-REACH]
-    still = (matrices == jnp.eye(3)).all(axis=(1, 2))
-    return jnp.where(still[:, None, None, None], x, moved)
+    whole = jnp.abs(matrices - jnp.round(matrices)).max(axis=(1, 2)) < 1e-5
+    return jnp.where(whole[:, None, None, None], jax.vmap(copy)(x, matrices), moved)
 
 
 def colour_matrix(key: jax.Array, p: jax.Array | float, chances: Mapping[str, float]) -> jax.Array:
@@ -196,7 +211,7 @@ def amplify(x: jax.Array, gains: jax.Array) -> jax.Array:
 
 
 def filter_bank() -> np.ndarray:
-    """Four symmetric filters [4, taps] that sum to 1, each an octave, the lowest first: sym2 and its mirror image."""
+    """Four symmetric filters [4, taps], each of an octave, the lowest first, that add up to the identity: of sym2."""
     low = np.array(SYM2)
     high = low * (-1.0) ** np.arange(len(low))
     low2, high2 = np.convolve(low, low[::-1]) / 2, np.convolve(high, high[::-1]) / 2
@@ -240,12 +255,20 @@ def _draw(key: jax.Array, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     return jax.random.uniform(a, (n,)), jax.random.uniform(b, (n,), minval=-1.0), jax.random.normal(c, (n,))
 
 
+def _margin(n: int) -> int:
+    """By how many pixels a row of n is mirrored before it is enlarged."""
+    return n // 8 + 2 * REACH + 1
+
+
+def _known(n: int) -> int:
+    """How far beyond a row of n pixels the enlarged row is what enlarging the mirrored row gives."""
+    return _margin(n) - REACH
+
+
 def _mirrored(s: jax.Array, n: int) -> jax.Array:
-    """Places of a row of n pixels, folded into it unless within what was mirrored before."""
-    reach = MARGIN - REACH
+    """Places of a row of n pixels, folded into it."""
     folded = s % max(2 * (n - 1), 1)
-    folded = jnp.minimum(folded, 2 * (n - 1) - folded)
-    return jnp.where((s >= -reach) & (s <= n - 1 + reach), s, folded)
+    return jnp.minimum(folded, 2 * (n - 1) - folded)
 
 
 def _scaling(right: jax.Array | float, down: jax.Array | float) -> jax.Array:

@@ -166,8 +166,8 @@ class TransGANDiscriminator(nn.Module):
 class TransGANBlock(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x)), on tokens x [b, n, d].
 
-    grid: of relative positions, attention.SelfAttention. linear_init: of the linear layers. noisy: the attention is given its
-    tokens plus noise [b, n, 1] times a learned number, None: plus nothing.
+    grid: of relative positions, attention.SelfAttention. linear_init: of the linear layers. noisy: the attention is
+    given its tokens plus noise [b, n, 1] times a learned number, None: plus nothing.
     """
 
     heads: int
