@@ -1,5 +1,6 @@
 """Every recipe: complete, buildable in each of its variants, and run, sampled and resumed in its default one."""
 
+import dataclasses
 import importlib.util
 import inspect
 from pathlib import Path
@@ -22,6 +23,7 @@ THOUSAND = tuple(map(str, range(1000)))
 DATA = {
     "digits": DataInfo((8, 8, 1), TEN),
     "mnist": DataInfo((28, 28, 1), TEN),
+    "stacked_mnist": DataInfo((28, 28, 3), THOUSAND),
     "cifar10": DataInfo((32, 32, 3), TEN),
     "image_folder": DataInfo((64, 64, 3), ("cat", "dog")),
     "downsampled_imagenet/64x64": DataInfo((64, 64, 3)),
@@ -57,7 +59,10 @@ def test_each_variant_is_complete_and_builds(file, variant):
         with pytest.raises(UserError, match=r"family\.teacher\.workdir is needed"):
             set_up(config.to_dict(), DATA["digits"])
         return
-    setup = set_up(config.to_dict(), DATA[config.data.get("dataset", config.data.name)])
+    info = DATA[config.data.get("dataset", config.data.name)]
+    if config.data.get("resolution"):
+        info = dataclasses.replace(info, shape=(config.data.resolution, config.data.resolution, info.shape[-1]))
+    setup = set_up(config.to_dict(), info)
     assert all(count_params(tree) > 0 for tree in setup.shapes.params.values())
 
 
@@ -140,6 +145,24 @@ def test_autoguidance_by_the_model_itself_changes_nothing(tmp_path):
     alone = gen_jax.sample.run(tmp_path, num=4)["x"].astype(int)
     assert np.abs(guided() - alone).max() <= 1
     assert np.abs(guided(checkpoint=2) - alone).max() > 1
+
+
+def test_adaptive_augmentation_goes_on_where_a_run_was_stopped(tmp_path):
+    """Its probability, and what it has seen since it moved last, are in the checkpoint."""
+    config = load(CONFIGS / "gan" / "vanilla.py").get_config()
+    config.train.update(batch_size=16, steps_per_call=1, log_every=1, checkpoint_every=3, sample_every=0)
+    config.sample.update(num=4, batch_size=4)
+    config.family.augment = dict(name="losses.diff_augment", policy=("translation",))
+    config.family.adaptive = dict(name="losses.AdaptiveProbability", target=-0.99, interval=2, images=320)
+    config.train.steps = 3
+    gen_jax.main.run(config, tmp_path / "resumed")
+    config.train.steps = 6
+    (tmp_path / "resumed" / "config.json").write_text(config.to_json())
+    resumed, metrics = gen_jax.main.run(config, tmp_path / "resumed")
+    whole, _ = gen_jax.main.run(config, tmp_path / "whole")
+    np.testing.assert_allclose(metrics["disc/augment_p"], [0, 0.1, 0.1, 0.2, 0.2, 0.3], rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, resumed.extra, whole.extra)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
 
 
 def test_an_average_of_any_width_is_made_after_training(tmp_path):

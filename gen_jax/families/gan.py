@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import UserError
-from gen_jax.losses.augment import AdaptiveProbability, pseudo_augment
+from gen_jax.losses.augment import AdaptiveProbability, ScheduledProbability, pseudo_augment
 from gen_jax.losses.penalties import Game, Penalty
 from gen_jax.nn.conditioning import Conditioned, Conditioning
 from gen_jax.nn.spectral import spectral_normalize, spectral_vectors
@@ -59,7 +59,7 @@ class GAN:
     spectral: tuple[str, ...] = ()
     auxiliary: float = 0.0
     augment: Callable[..., jax.Array] | None = None
-    adaptive: AdaptiveProbability | None = None
+    adaptive: AdaptiveProbability | ScheduledProbability | None = None
     pseudo: bool = False
     growth: Callable[[jax.Array], jax.Array] | None = None
     truncation: float | None = None

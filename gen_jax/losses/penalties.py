@@ -55,12 +55,14 @@ class Penalty:
     The updates are counted here, and not taken from the step: a player that is updated in every second step only
     (n_critic = 2) would else never meet a penalty of every second step.
 
+    weight: a number, or step [] -> weight [], as `cosine` is.
+
     Raises:
       UserError: every < 1.
     """
 
     of: Callable[..., Any]
-    weight: float = 1.0
+    weight: float | Callable[[jax.Array], jax.Array] = 1.0
     every: int = 1
 
     def __post_init__(self):
@@ -78,7 +80,8 @@ class Penalty:
         def pay(memory):
             found = self.of(game, memory) if hasattr(self.of, "init") else (self.of(game), memory)
             value = found[0].astype(jnp.float32).mean()
-            return self.weight * self.every * value, jax.lax.stop_gradient(value), jax.lax.stop_gradient(found[1])
+            weight = self.weight(step) if callable(self.weight) else self.weight
+            return weight * self.every * value, jax.lax.stop_gradient(value), jax.lax.stop_gradient(found[1])
 
         if self.every == 1:
             return pay(memory)
@@ -126,6 +129,12 @@ def dragan(game: Game, target: float = 1.0, spread: float = 0.5) -> jax.Array:
     u = jax.vmap(lambda key: jax.random.uniform(key, (game.real[0].size,)))(fold(game.keys, 0)).reshape(-1, *shape)
     share = jax.vmap(jax.random.uniform)(fold(game.keys, 1)).reshape((-1,) + (1,) * len(shape))
     return jnp.square(slopes(game.critic, game.real + share * spread * std * u) - target)
+
+
+def drift(game: Game) -> jax.Array:
+    """D(x)^2 at real x [b], which keeps a Wasserstein critic's outputs near zero, Karras et al. 2018 (arXiv:1710.10196,
+    appendix A.1), with weight 0.001 there."""
+    return jnp.square(game.real_logit)
 
 
 def consistency(game: Game, augment: Augment) -> jax.Array:
@@ -189,6 +198,15 @@ def orthogonal(game: Game) -> jax.Array:
             gram = jnp.matmul(leaf.reshape(-1, leaf.shape[-1]).T, leaf.reshape(-1, leaf.shape[-1]))
             total += jnp.square(gram).sum() - jnp.square(jnp.diag(gram)).sum()
     return total
+
+
+def cosine(step: jax.Array, start: float, end: float, steps: int) -> jax.Array:
+    """From `start` to `end` along half a cosine within `steps` steps, then `end` []: how R3GAN's penalties fade, Huang
+    et al. 2025 (arXiv:2501.05441), in the authors' program. Raises UserError for steps < 1."""
+    if steps < 1:
+        raise UserError(f"cosine steps={steps}: at least 1")
+    share = (1 - jnp.cos(jnp.pi * jnp.minimum(step / steps, 1.0))) / 2
+    return start + share * (end - start)
 
 
 def squared_slopes(critic: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:

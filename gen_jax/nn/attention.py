@@ -36,17 +36,27 @@ def attention_implementation(
     return "xla" if missing else "cudnn"
 
 
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None, impl: str = "auto") -> jax.Array:
+def attend(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    mask: jax.Array | None = None,
+    impl: str = "auto",
+    bias: jax.Array | None = None,
+) -> jax.Array:
     """softmax(q k^T / sqrt(d)) v of every head, Vaswani et al. 2017 (arXiv:1706.03762), equation 1.
 
-    q: [b, n, heads, d]; k, v: [b, m, heads, d]; mask: [b, m], nonzero for the keys that are read, None for all
-    -> [b, n, heads, d]. Where all keys are masked they are read alike.
+    q: [b, n, heads, d]; k, v: [b, m, heads, d]; mask: [b, m], nonzero for the keys that are read, None for all; bias:
+    [heads, n, m], added to the scores, by XLA whatever `impl` says -> [b, n, heads, d]. Where all keys are masked they
+    are read alike.
     """
     (b, n, _, d), m = q.shape, k.shape[1]
+    if bias is not None:
+        impl, bias = "xla", bias[None].astype(q.dtype)
     impl = attention_implementation(impl, q.dtype.name, d, n, m, mask is not None)
     if mask is not None:
         mask = jnp.broadcast_to((mask != 0)[:, None, None, :], (b, 1, n, m))
-    return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=impl)  # type: ignore[call-overload]
+    return jax.nn.dot_product_attention(q, k, v, bias, mask, implementation=impl)  # type: ignore[call-overload]
 
 
 class SelfAttention(nn.Module):
@@ -54,7 +64,9 @@ class SelfAttention(nn.Module):
 
     mask: [b, n], nonzero for the tokens that are read, None for all. angles: [n, d / heads / 2] of `rotate`, None for
     none. qk_norm: queries and keys are divided by their root mean square, with a learned scale (Dehghani et al. 2023,
-    arXiv:2302.05442, section 2.1). qkv's columns are ordered by q, k, v, then by head.
+    arXiv:2302.05442, section 2.1). grid: rows and columns, the tokens being the places of an image; a learned number
+    for each head and each difference of two places is then added to the scores (Liu et al. 2021, arXiv:2103.14030, eq.
+    4). qkv's columns are ordered by q, k, v, then by head.
 
     Raises UserError unless heads divide d.
     """
@@ -66,6 +78,7 @@ class SelfAttention(nn.Module):
     qkv_bias: bool = True
     qk_norm: bool = False
     attention_impl: str = "auto"
+    grid: tuple[int, int] | None = None
 
     @nn.compact
     def __call__(
@@ -80,8 +93,19 @@ class SelfAttention(nn.Module):
             q, k = (nn.RMSNorm(dtype=self.dtype, name=f"{name}_norm")(a) for name, a in (("query", q), ("key", k)))
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
-        x = attend(q, k, v, mask, self.attention_impl).reshape(b, n, d)
+        x = attend(q, k, v, mask, self.attention_impl, self._bias()).reshape(b, n, d)
         return Dense(d, dtype=self.dtype, kernel_init=self.out_init, name="out")(x)
+
+    def _bias(self) -> jax.Array | None:
+        """What is added to the scores [heads, n, n], by the difference of the places."""
+        if self.grid is None:
+            return None
+        rows, columns = self.grid
+        size = (self.heads, 2 * rows - 1, 2 * columns - 1)
+        table = self.param("position_bias", nn.initializers.normal(0.02), size)
+        places = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1).reshape(-1, 2)
+        apart = places[:, None] - places + [rows - 1, columns - 1]  # [n, n, 2], from 0
+        return table[:, apart[..., 0], apart[..., 1]]
 
 
 class CrossAttention(nn.Module):

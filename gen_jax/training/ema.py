@@ -5,6 +5,8 @@ A player's average is that of config.ema.PLAYER:
     {"decay": 0.9999}                     e += (1 - d) (p - e), d = min(decay, (1 + step) / (10 + step))
     {"halflife": 2000, "rampup": 0.05}    d = 2^(-1 / h), h = min(halflife, rampup * step), Karras et al. 2022
                                           (arXiv:2206.00364, app. F.1)
+    {"halflife": 2000, "burn_in": 8000}   h rises from 0 along half a cosine within burn_in steps, R3GAN
+                                          (arXiv:2501.05441), in the authors' program
     {"stds": (0.05, 0.1), "every": 500}   post-hoc: d = (1 - 1/step)^(gamma + 1), Karras et al. 2023
                                           (arXiv:2312.02696, sec. 3.1, app. C)
 
@@ -25,7 +27,12 @@ import numpy as np
 from gen_jax.errors import UserError
 from gen_jax.types import PyTree
 
-KINDS = {"decay": {"decay"}, "halflife": {"halflife", "rampup"}, "stds": {"stds", "every"}}
+KINDS = {
+    "decay": {"decay"},
+    "halflife": {"halflife", "rampup"},
+    "burn_in": {"halflife", "burn_in"},
+    "stds": {"stds", "every"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +64,10 @@ def make_tracks(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Track]:
                 _within(f"ema.{player}.{name}", spec[name], 1e-9, float("inf"))
             half, ramp = spec["halflife"], spec["rampup"]
             tracks[player] = Track(player, functools.partial(_halved, half, ramp))
+        elif kind == "burn_in":
+            for name in ("halflife", "burn_in"):
+                _within(f"ema.{player}.{name}", spec[name], 1e-9, float("inf"))
+            tracks[player] = Track(player, functools.partial(_burnt_in, spec["halflife"], spec["burn_in"]))
         else:
             if not spec["stds"] or len(set(spec["stds"])) < len(spec["stds"]) or spec["every"] < 1:
                 raise UserError(f"ema.{player}: stds={spec['stds']} must differ, every={spec['every']} be 1 or more")
@@ -117,6 +128,11 @@ def _warmed_up(limit: float, step: jax.Array) -> jax.Array:
 
 def _halved(halflife: float, rampup: float, step: jax.Array) -> jax.Array:
     return 0.5 ** (1 / jnp.minimum(halflife, rampup * (step + 1)))
+
+
+def _burnt_in(halflife: float, steps: float, step: jax.Array) -> jax.Array:
+    risen = (1 - jnp.cos(jnp.pi * jnp.minimum(step / steps, 1.0))) / 2
+    return 0.5 ** (1 / jnp.maximum(halflife * risen, 1e-8))
 
 
 def _power(gamma: float, step: jax.Array) -> jax.Array:

@@ -27,10 +27,11 @@ class Optimizer:
 def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
     """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...}.
 
-    `learning_rate` is a number or the spec of a schedule, one of optax's or `inverse_sqrt`; `clip` bounds the
-    gradient's global norm before the optimizer sees it; `every=k` updates this player in steps k, 2 k, ... only
-    (n_critic = k, seen from the generator); `project` is a function of `PROJECTIONS` that the parameters go through
-    after each update, by its name or as a spec, {"name": "clip_weights", "limit": 0.01}; None for none.
+    `learning_rate`, or any other number that the optimizer takes (adam's `b2`), may be the spec of a schedule over its
+    own updates, one of optax's or `inverse_sqrt`; `clip` bounds the gradient's global norm before the optimizer sees
+    it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator); `project` is a
+    function of `PROJECTIONS` that the parameters go through after each update, by its name or as a spec, {"name":
+    "clip_weights", "limit": 0.01}; None for none.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
@@ -48,7 +49,8 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
         spec["learning_rate"] = _call(rate)
     elif rate is not None and rate <= 0:
         raise UserError(f"optim learning_rate={rate}: it must be above 0")
-    transform = _call(spec)
+    scheduled = {name: _call(value) for name, value in spec.items() if isinstance(value, Mapping)}
+    transform = _call({name: value for name, value in spec.items() if name not in scheduled}, scheduled)
     if clip is not None:
         if clip <= 0:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
@@ -100,9 +102,13 @@ def inverse_sqrt(reference: float, decay_after: float, warmup: int = 0) -> optax
     return rate
 
 
-def _call(spec: Mapping[str, Any]) -> Any:
-    make = build(sys.modules[__name__] if spec.get("name") == "inverse_sqrt" else optax, spec)
+def _call(spec: Mapping[str, Any], scheduled: Mapping[str, optax.Schedule] | None = None) -> Any:
+    """What the spec names, called with its arguments; `scheduled` are numbers that follow the optimizer's own steps."""
+    make = build(sys.modules[__name__] if spec.get("name") == "inverse_sqrt" else optax, {**spec, **(scheduled or {})})
     try:
-        return make()
+        if not scheduled:
+            return make()
+        fixed = {name for name in spec if name != "name"}
+        return optax.inject_hyperparams(make.func, static_args=fixed)(**make.keywords)
     except TypeError as error:  # an argument without a default that the spec leaves out
         raise UserError(f"optax.{spec['name']}: {error}") from error

@@ -64,6 +64,45 @@ NEED_LABELS = (
 TABLE = {
     "gan": GAN,
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
+    "gan_little_data": {
+        **GAN,
+        "augment": {"name": "losses.ada"},
+        "adaptive": {"name": "losses.AdaptiveProbability", "target": -0.9, "interval": 1, "images": 32},
+        "pseudo": True,
+        "spectral": ("disc",),
+        "disc_penalties": {
+            "r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2},
+            "r2": {"name": "losses.Penalty", "of": {"name": "losses.r2"}, "every": 2},
+            "lecam": {"name": "losses.Penalty", "of": {"name": "losses.LeCam"}, "weight": 0.1},
+            "bcr": {
+                "name": "losses.Penalty",
+                "of": {
+                    "name": "losses.balanced_consistency",
+                    "augment": {"name": "losses.diff_augment", "policy": ("translation",)},
+                },
+            },
+        },
+    },
+    "gan_r3": {
+        **GAN,
+        "generator": {"name": "nn.R3GANGenerator", "widths": (8, 4), "groups": (4, 2), "blocks": 1},
+        "discriminator": {"name": "nn.R3GANDiscriminator", "widths": (8, 4), "groups": (4, 2), "blocks": 1},
+        "loss": {"name": "losses.relativistic"},
+        "disc_penalties": {
+            "r1": {
+                "name": "losses.Penalty",
+                "of": {"name": "losses.r1"},
+                "weight": {"name": "losses.cosine", "start": 1.0, "end": 0.1, "steps": 4},
+            }
+        },
+    },
+    "gan_transformer": {
+        **GAN,
+        "generator": {"name": "nn.TransGANGenerator", "width": 32, "depths": (1, 1), "heads": 2},
+        "discriminator": {"name": "nn.TransGANDiscriminator", "width": 16, "depth": 1, "patch": 2, "heads": 2},
+        "loss": {"name": "losses.hinge"},
+        "augment": {"name": "losses.diff_augment"},
+    },
     "vae": VAE,
     "vae_conv_gaussian": {
         **VAE,

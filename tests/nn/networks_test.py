@@ -16,6 +16,8 @@ from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
+from gen_jax.nn.r3gan import R3GANDiscriminator, R3GANGenerator
+from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -28,6 +30,8 @@ ADM = UNET | {"head_width": 4, "scale_shift": True, "resblock_updown": True}
 NCSN = LEVELS | {"taps": (1, 3, 3, 1), "encoder": "residual", "decoder": "skip"}
 EDM2 = LEVELS | {"head_width": 4}
 UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
+R3GAN = {"widths": (8, 4), "groups": (4, 2), "blocks": 1}
+TRANSGAN_G, TRANSGAN_D = {"width": 32, "depths": (1, 1), "heads": 2}, {"width": 16, "depth": 1, "patch": 1, "heads": 2}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -49,7 +53,12 @@ NETWORKS = {
     "fourier inputs": (FourierInputs, {"network": DiT(**DIT), "exponents": (2, 3)}, IMAGE, IMAGE),
     "fourier inputs, none": (FourierInputs, {"network": DiT(**DIT), "exponents": ()}, IMAGE, IMAGE),
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
+    "r3gan generator": (R3GANGenerator, R3GAN | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
+    "r3gan discriminator": (R3GANDiscriminator, R3GAN, (4, 6, 3), (1,)),
+    "transgan generator": (TransGANGenerator, TRANSGAN_G | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
+    "transgan discriminator": (TransGANDiscriminator, TRANSGAN_D, (4, 6, 3), (1,)),
 }
+ADVERSARIAL = ["r3gan generator", "r3gan discriminator", "transgan generator", "transgan discriminator"]
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
 table = pytest.mark.parametrize("name", NETWORKS)
 
@@ -97,7 +106,7 @@ def test_output_and_context(name):
     assert not np.allclose(others[1], y[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *DENOISERS])
+@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *ADVERSARIAL, *DENOISERS])
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
     y = jax.jit(network.apply)(variables, x, cond)
@@ -157,6 +166,14 @@ def test_spatial_context_matters_without_another(name):
         (EDM2UNet(**EDM2 | {"head_width": 5}), (1, 8, 8, 1), "head_width=5 must divide the 16 channels"),
         (UViT(**UVIT | {"depth": 3}), (1, 8, 8, 1), "depth=3 counts the blocks down and up and must be even"),
         (UViT(**UVIT | {"patch": 3}), (1, 8, 8, 1), "UViT: patch=3 does not divide"),
+        (R3GANGenerator(**R3GAN | {"shape": (8, 7, 1)}), (1, 6), "with 2 stages, .* multiples of 2, .* 8x7; .* 8x8"),
+        (R3GANGenerator(**R3GAN | {"groups": (4, 3), "shape": IMAGE}), (1, 6), "groups=3 must divide the 8 channels"),
+        (R3GANDiscriminator(**R3GAN | {"groups": (4,)}), (1, 8, 8, 1), "must be of one length"),
+        (R3GANDiscriminator(**R3GAN), (1, 64), "R3GANDiscriminator takes images"),
+        (TransGANGenerator(**TRANSGAN_G | {"shape": (8, 7, 1)}), (1, 6), "with 2 stages, .* multiples of 2"),
+        (TransGANGenerator(**TRANSGAN_G | {"width": 12, "shape": IMAGE}), (1, 6), "width=12 must be a multiple of 8"),
+        (TransGANDiscriminator(**TRANSGAN_D | {"patch": 2}), (1, 8, 6, 1), "multiples of 4, .* 8x6; .* 8x8"),
+        (TransGANDiscriminator(**TRANSGAN_D | {"width": 12}), (1, 8, 8, 1), "width=12 must be a multiple of 8"),
         (ConvEncoder(outputs=2), (1, 64), "ConvEncoder takes images"),
         (ConvDecoder(shape=(64,)), (1, 6), "ConvDecoder draws images"),
         (MLP(), (1, 64), "either outputs or shape"),
