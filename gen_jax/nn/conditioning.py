@@ -42,7 +42,8 @@ class Context(flax.struct.PyTreeNode):
         conditions = ("vector", "tokens", "token_mask", "spatial")
         ignored = [k for k in conditions if getattr(self, k) is not None and k not in reads]
         if ignored:
-            raise UserError(f"{network} reads {', '.join(reads)} of its context and cannot use: {', '.join(ignored)}")
+            known = ", ".join(reads) or "nothing"
+            raise UserError(f"{network} reads {known} of its context and cannot use: {', '.join(ignored)}")
         return self
 
 
@@ -112,11 +113,10 @@ class Conditioning(nn.Module):
         )
 
     def _label(self, cond: Cond, width: int, init: nn.initializers.Initializer) -> jax.Array:
-        if "label" not in cond:
-            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+        label = _given_label(cond)
         # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
         embed = nn.Embed(self.num_classes + 1, width, dtype=self.dtype, embedding_init=init, name="label")
-        return embed(jnp.maximum(cond["label"], -1) + 1)  # [b, width]
+        return embed(jnp.maximum(label, -1) + 1)  # [b, width]
 
     def _embed(self, level: jax.Array, features: int, added: list[jax.Array], name: str) -> jax.Array:
         """Dense, silu, Dense of the features of `level` [b], to which `added` [b, features] each is added first."""
@@ -133,6 +133,31 @@ class Conditioning(nn.Module):
         kernel: Any = _SMALL if self.mix == "sum" else xavier_uniform  # DiT's, and EDM's
         hidden = nn.Dense(self.width, dtype=self.dtype, kernel_init=kernel, name=f"{name}_in")(x)
         return nn.Dense(self.width, dtype=self.dtype, kernel_init=kernel, name=f"{name}_out")(nn.silu(hidden))
+
+
+class OneHot(nn.Module):
+    """cond -> Context whose vector is the label as zeros and a one, [b, num_classes]; the null label -1 is all zeros.
+
+    A linear layer of it is a table with a row per class: so conditional batch norm and the projection discriminator
+    have parameters of their own for each class, as they were published. num_classes=0: no vector.
+
+    Raises UserError when a label is to be read and cond has none.
+    """
+
+    num_classes: int = 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The conditions that are read from the data."""
+        return ("label",) if self.num_classes else ()
+
+    def __call__(self, cond: Cond) -> Context:
+        if not self.num_classes:
+            return Context()
+        label = _given_label(cond)
+        # A label beyond the classes gives NaN, not the null.
+        known = jnp.where(label < self.num_classes, 1.0, jnp.nan)
+        return Context(vector=jax.nn.one_hot(label, self.num_classes) * known[:, None])
 
 
 class Conditioned(nn.Module):
@@ -211,3 +236,9 @@ def drop(cond: Cond, keys: jax.Array, rate: float | jax.Array) -> dict[str, jax.
     dropped = jax.vmap(lambda key: jax.random.bernoulli(key, rate))(keys)  # [b]
     nothing = null(cond)
     return {k: jnp.where(dropped.reshape((-1,) + (1,) * (v.ndim - 1)), nothing[k], v) for k, v in cond.items()}
+
+
+def _given_label(cond: Cond) -> jax.Array:
+    if "label" not in cond:
+        raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+    return cond["label"]

@@ -89,6 +89,32 @@ def xavier_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float3
     return jax.random.uniform(key, (math.prod(shape),), dtype, -limit, limit).reshape(shape)
 
 
+def orthogonal_init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Kernels [..., d_in, d_out] that are orthogonal as matrices [in, out], Saxe et al. 2014 (arXiv:1312.6120)."""
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    return nn.initializers.orthogonal()(key, matrix, dtype).reshape(shape)
+
+
+def small_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Kernels of standard deviation 0.02, Radford et al. 2016 (arXiv:1511.06434, section 4); drawn flat, as above."""
+    return 0.02 * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+INITIALIZERS: dict[str, nn.initializers.Initializer] = {
+    "xavier_uniform": xavier_uniform,
+    "xavier_relu": lambda key, shape, dtype=jnp.float32: math.sqrt(2) * xavier_uniform(key, shape, dtype),
+    "orthogonal": orthogonal_init,
+    "small_normal": small_normal,
+}
+
+
+def initializer(name: str) -> nn.initializers.Initializer:
+    """The initializer of kernels of that name. Raises UserError with the known names."""
+    if name not in INITIALIZERS:
+        raise unknown("init", name, INITIALIZERS)
+    return INITIALIZERS[name]
+
+
 class Modulation(nn.Module):
     """`parts` arrays [b, 1, ..., features] read from silu(vector), for tensors of `ndim` axes.
 
