@@ -31,7 +31,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         wide=True,
         attention=(4,),
         outputs=None,
-        init="orthogonal",
+        kernel_init="orthogonal",
     )
     config = ConfigDict(
         dict(
@@ -39,7 +39,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             family=dict(
                 name="families.GAN",
                 generator=dict(name="nn.BigGANGenerator", width=32, multipliers=(1, 1), attention=(8,), shared=16),
-                discriminator=dict(name="nn.Projection", network=discriminator, init="orthogonal"),
+                discriminator=dict(name="nn.Projection", network=discriminator, kernel_init="orthogonal"),
                 conditioning=dict(name="nn.OneHot", num_classes=None),  # None: the data's classes
                 loss=dict(name="losses.hinge"),
                 gen_penalties=dict(
@@ -83,10 +83,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
             attention=(),
             shared=None,
             hierarchical=False,
-            init="small_normal",
+            kernel_init="small_normal",
         )
-        config.family.discriminator.init = "small_normal"
-        config.family.discriminator.network.update(widths=(256, 256), flat=2, attention=(), init="small_normal")
+        config.family.discriminator.kernel_init = "small_normal"
+        config.family.discriminator.network.update(widths=(256, 256), flat=2, attention=(), kernel_init="small_normal")
         config.family.update(latent=128, gen_penalties=dict())
         config.optim.disc.learning_rate = config.optim.gen.learning_rate = 2e-4
         config.optim.gen.every = 4

@@ -7,8 +7,9 @@ BigGAN and 128 for BigGAN-deep:
     512x512   (1, 1, 2, 4, 8, 8, 16, 16)
 
 BigGAN's discriminator is nn.ResNetDiscriminator(widths=(96, 192, 384, 768, 1536), flat=1, wide=True, attention=(64,),
-outputs=None, init="orthogonal") in an nn.Projection. Spectral normalization of both players is GAN.spectral, the batch
-norm is cross-replica (nn/batch_norm.py), truncation and standing statistics are GAN.truncation and GAN.standing.
+outputs=None, kernel_init="orthogonal") in an nn.Projection. Spectral normalization of both players is GAN.spectral, the
+batch norm is cross-replica (nn/batch_norm.py), truncation and standing statistics are GAN.truncation and
+GAN.standing.
 """
 
 import flax.linen as nn
@@ -45,7 +46,7 @@ class BigGANGenerator(nn.Module):
 
     shared: width of the embedding of a one-hot label (conditioning.OneHot); None: context.vector as it is.
     multipliers, width: see above, one block less than multipliers. attention: sizes of the blocks' outputs that
-    NonLocal follows. init: of all kernels. shape: one example's, filled from the data. Output float32.
+    NonLocal follows. kernel_init: of all kernels. shape: one example's, filled from the data. Output float32.
 
     Raises UserError when z cannot be cut so, or shape is not that of an image that can be halved so often.
     """
@@ -56,7 +57,7 @@ class BigGANGenerator(nn.Module):
     attention: tuple[int, ...] = (64,)
     shared: int | None = 128
     hierarchical: bool = True
-    init: str = "orthogonal"
+    kernel_init: str = "orthogonal"
     dtype: str = "float32"
 
     @nn.compact
@@ -73,14 +74,14 @@ class BigGANGenerator(nn.Module):
                 f"{parts}, or hierarchical=False"
             )
         z, *rest = jnp.split(z, parts, axis=-1)
-        x = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.init), name="in")(z)
+        x = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.kernel_init), name="in")(z)
         x = x.reshape(-1, h, w, first)
         for i in reversed(range(len(widths))):
             told = joined(vector, rest[len(widths) - 1 - i]) if self.hierarchical else vector
-            x = GeneratorBlock(widths[i], "orthogonal", self.init, self.dtype, name=f"block_{i}")(x, told, train)
+            x = GeneratorBlock(widths[i], "orthogonal", self.kernel_init, self.dtype, name=f"block_{i}")(x, told, train)
             if x.shape[1] in self.attention:
-                x = NonLocal(self.init, self.dtype, name=f"attention_{i}")(x)
-        return drawn(x, c, self.init, self.dtype, train)
+                x = NonLocal(self.kernel_init, self.dtype, name=f"attention_{i}")(x)
+        return drawn(x, c, self.kernel_init, self.dtype, train)
 
 
 class DeepGeneratorBlock(nn.Module):
@@ -90,7 +91,7 @@ class DeepGeneratorBlock(nn.Module):
 
     width: int
     up: bool
-    init: str = "orthogonal"
+    kernel_init: str = "orthogonal"
     dtype: str = "float32"
 
     @nn.compact
@@ -99,7 +100,9 @@ class DeepGeneratorBlock(nn.Module):
         for i, (size, width) in enumerate(((1, hidden), (3, hidden), (3, hidden), (1, self.width))):
             norm = ConditionalBatchNorm("orthogonal", dtype=self.dtype, name=f"norm_{i}")
             out = nn.relu(norm(out, vector, train))
-            out = conv(size, width, self.init, self.dtype, f"conv_{i}")(upsample(out) if self.up and i == 1 else out)
+            out = conv(size, width, self.kernel_init, self.dtype, f"conv_{i}")(
+                upsample(out) if self.up and i == 1 else out
+            )
         x = x[..., : self.width]
         return out + (upsample(x) if self.up else x)
 
@@ -119,7 +122,7 @@ class BigGANDeepGenerator(nn.Module):
     depth: int = 2
     attention: tuple[int, ...] = (64,)
     shared: int | None = 128
-    init: str = "orthogonal"
+    kernel_init: str = "orthogonal"
     dtype: str = "float32"
 
     @nn.compact
@@ -129,16 +132,18 @@ class BigGANDeepGenerator(nn.Module):
         h, w, c = first_size(self.shape, len(widths), "BigGANDeepGenerator")
         check_attention(self.attention, [h * 2**i for i in range(1, len(widths) + 1)], "BigGANDeepGenerator")
         vector = joined(shared_embedding(self.shared, context), x.reshape(x.shape[0], -1))
-        x = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.init), name="in")(vector)
+        x = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.kernel_init), name="in")(vector)
         x = x.reshape(-1, h, w, first)
         for i in reversed(range(len(widths))):
             for j in range(self.depth):
                 last = j == self.depth - 1
                 width = widths[i] if last else x.shape[-1]
-                x = DeepGeneratorBlock(width, last, self.init, self.dtype, name=f"block_{i}_{j}")(x, vector, train)
+                x = DeepGeneratorBlock(width, last, self.kernel_init, self.dtype, name=f"block_{i}_{j}")(
+                    x, vector, train
+                )
             if x.shape[1] in self.attention:
-                x = NonLocal(self.init, self.dtype, name=f"attention_{i}")(x)
-        return drawn(x, max(c, x.shape[-1]), self.init, self.dtype, train)[..., :c]
+                x = NonLocal(self.kernel_init, self.dtype, name=f"attention_{i}")(x)
+        return drawn(x, max(c, x.shape[-1]), self.kernel_init, self.dtype, train)[..., :c]
 
 
 class DeepCriticBlock(nn.Module):
@@ -148,20 +153,20 @@ class DeepCriticBlock(nn.Module):
 
     width: int
     down: bool
-    init: str = "orthogonal"
+    kernel_init: str = "orthogonal"
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         hidden, c, out = self.width // 4, x.shape[-1], x
         for i, size in enumerate((1, 3, 3)):
-            out = conv(size, hidden, self.init, self.dtype, f"conv_{i}")(nn.relu(out))
+            out = conv(size, hidden, self.kernel_init, self.dtype, f"conv_{i}")(nn.relu(out))
         out = nn.relu(out)
         if self.down:
             out, x = fir_downsample(out), fir_downsample(x)
         if c < self.width:
-            x = jnp.concatenate([x, conv(1, self.width - c, self.init, self.dtype, "skip")(x)], axis=-1)
-        return conv(1, self.width, self.init, self.dtype, "conv_3")(out) + x
+            x = jnp.concatenate([x, conv(1, self.width - c, self.kernel_init, self.dtype, "skip")(x)], axis=-1)
+        return conv(1, self.width, self.kernel_init, self.dtype, "conv_3")(out) + x
 
 
 class BigGANDeepDiscriminator(nn.Module):
@@ -177,7 +182,7 @@ class BigGANDeepDiscriminator(nn.Module):
     multipliers: tuple[int, ...] = (1, 2, 4, 8, 16, 16)
     depth: int = 2
     attention: tuple[int, ...] = (64,)
-    init: str = "orthogonal"
+    kernel_init: str = "orthogonal"
     dtype: str = "float32"
 
     @nn.compact
@@ -187,16 +192,16 @@ class BigGANDeepDiscriminator(nn.Module):
         first, *widths = (self.width * m for m in self.multipliers)
         first_size((h, w, 1), len(widths), "BigGANDeepDiscriminator")
         check_attention(self.attention, [h // 2**i for i in range(1, len(widths) + 1)], "BigGANDeepDiscriminator")
-        x = conv(3, first, self.init, self.dtype, "in")(x)
+        x = conv(3, first, self.kernel_init, self.dtype, "in")(x)
         for i, width in enumerate(widths):
             for j in range(self.depth):
-                x = DeepCriticBlock(width, j == 0, self.init, self.dtype, name=f"block_{i}_{j}")(x)
+                x = DeepCriticBlock(width, j == 0, self.kernel_init, self.dtype, name=f"block_{i}_{j}")(x)
             if x.shape[1] in self.attention:
-                x = NonLocal(self.init, self.dtype, name=f"attention_{i}")(x)
+                x = NonLocal(self.kernel_init, self.dtype, name=f"attention_{i}")(x)
         x = pooled(x)
         if self.outputs is None:
             return x
-        return nn.Dense(self.outputs, kernel_init=initializer(self.init), name="out")(x)
+        return nn.Dense(self.outputs, kernel_init=initializer(self.kernel_init), name="out")(x)
 
 
 def shared_embedding(width: int | None, context: Context) -> jax.Array | None:

@@ -32,14 +32,14 @@ class Projection(nn.Module):
     """x -> logit [b, 1] = <w, f> + <V vector, f>, with f [b, d] the features that network(x) gives.
 
     Miyato & Koyama 2018 (arXiv:1802.05637, eq. 3 and figure 1d), where the vector is one-hot (conditioning.OneHot), so
-    that V has a row per class. The network does not see the vector. bias: of the first term. init: of w and V.
+    that V has a row per class. The network does not see the vector. bias: of the first term. kernel_init: of w and V.
 
     Raises UserError without a vector, and for a network that gives something other than features.
     """
 
     network: nn.Module
     bias: bool = True
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
 
     @nn.compact
     def __call__(self, x: jax.Array, context: Context, train: bool = False) -> jax.Array:
@@ -54,7 +54,7 @@ class Projection(nn.Module):
             raise UserError(
                 f"Projection needs features [b, d], and {network} gives {list(features.shape)}; try outputs=None"
             )
-        init = initializer(self.init)
+        init = initializer(self.kernel_init)
         logit = nn.Dense(1, use_bias=self.bias, kernel_init=init, name="out")(features)
         label = nn.Dense(features.shape[-1], use_bias=False, kernel_init=init, name="label")(context.vector)
         return logit + jnp.sum(label * features, axis=-1, keepdims=True)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError, unknown
 from gen_jax.nn.conditioning import Context
 from gen_jax.nn.layers import activation, image_size, small_normal
+from gen_jax.nn.strided import StridedConv
 
 NORMS = ("batch", "layer", "none")
 
@@ -56,15 +57,11 @@ class DCGANGenerator(nn.Module):
         width = h0 * w0 * self.widths[-1]
         x = nn.Dense(width, use_bias=bias, dtype=self.dtype, kernel_init=small_normal, name="in")(x.reshape(b, -1))
         x = nn.relu(norm(x, name="norm_in")).reshape(b, h0, w0, self.widths[-1])
-        # The transpose of the discriminator's convolution, whose windows begin (kernel - 1) // 2 before the border.
-        before = self.kernel - 1 - (self.kernel - 1) // 2
-        padding = ((before, self.kernel - before),) * 2
         for i in reversed(range(len(self.widths))):
-            x = nn.ConvTranspose(
+            x = StridedConv(
                 self.widths[i - 1] if i else c,
-                (self.kernel, self.kernel),
-                strides=(2, 2),
-                padding=padding,
+                self.kernel,
+                up=True,
                 use_bias=bias,
                 dtype=self.dtype if i else "float32",
                 kernel_init=small_normal,
@@ -107,18 +104,9 @@ class DCGANDiscriminator(nn.Module):
         if context.spatial is not None:
             x = jnp.concatenate([x, context.spatial], axis=-1)
         bias = self.norm == "none"
-        before = (self.kernel - 1) // 2
         for i, width in enumerate(self.widths):
-            x = nn.Conv(
-                width,
-                (self.kernel, self.kernel),
-                strides=2,
-                padding=((before, self.kernel - 1 - before),) * 2,
-                use_bias=bias,
-                dtype=self.dtype,
-                kernel_init=small_normal,
-                name=f"conv_{i}",
-            )(x)
+            conv = StridedConv(width, self.kernel, False, bias, self.dtype, small_normal, name=f"conv_{i}")
+            x = conv(x)
             x = act(normalize(x, self.norm, train, self.dtype, name=f"norm_{i}") if i else x)
         x = x.reshape(b, -1)
         if self.outputs is None:

@@ -13,12 +13,12 @@ class NonLocal(nn.Module):
 
     Zhang et al. 2019, SAGAN (arXiv:1805.08318, section 3), as its authors' program has it and BigGAN took it over:
     queries and keys of c / 8 channels, values of c / 2, keys and values max-pooled to half the size, no biases, and
-    scores that are not divided by the root of their width. init: of the four 1x1 convolutions.
+    scores that are not divided by the root of their width. kernel_init: of the four 1x1 convolutions.
 
     Raises UserError when x is not images, or has fewer than 8 channels or 2 pixels a side.
     """
 
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
     dtype: str = "float32"
 
     @nn.compact
@@ -28,7 +28,7 @@ class NonLocal(nn.Module):
             raise UserError(f"NonLocal needs at least 8 channels and 2x2 pixels, and has {c} and {h}x{w}")
 
         def conv(x: jax.Array, width: int, name: str) -> jax.Array:
-            init = initializer(self.init)
+            init = initializer(self.kernel_init)
             return nn.Conv(width, (1, 1), use_bias=False, dtype=self.dtype, kernel_init=init, name=name)(x)
 
         def pooled(x: jax.Array) -> jax.Array:

@@ -32,7 +32,7 @@ class GeneratorBlock(nn.Module):
 
     width: int
     start: str = "identity"
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
     dtype: str = "float32"
 
     @nn.compact
@@ -41,9 +41,11 @@ class GeneratorBlock(nn.Module):
         for i in (0, 1):
             norm = ConditionalBatchNorm(self.start, dtype=self.dtype, name=f"norm_{i}")
             out = nn.relu(norm(out, vector, train))
-            out = conv(3, self.width, inner(self.init), self.dtype, f"conv_{i}")(upsample(out) if i == 0 else out)
+            out = conv(3, self.width, inner(self.kernel_init), self.dtype, f"conv_{i}")(
+                upsample(out) if i == 0 else out
+            )
         # A 1x1 convolution of repeated pixels repeats those of the convolution.
-        return out + upsample(conv(1, self.width, self.init, self.dtype, "skip")(x))
+        return out + upsample(conv(1, self.width, self.kernel_init, self.dtype, "skip")(x))
 
 
 class CriticBlock(nn.Module):
@@ -57,18 +59,18 @@ class CriticBlock(nn.Module):
     hidden: int
     down: bool = True
     first: bool = False
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         out = x if self.first else nn.relu(x)
-        out = conv(3, self.hidden, inner(self.init), self.dtype, "conv_0")(out)
-        out = conv(3, self.width, inner(self.init), self.dtype, "conv_1")(nn.relu(out))
+        out = conv(3, self.hidden, inner(self.kernel_init), self.dtype, "conv_0")(out)
+        out = conv(3, self.width, inner(self.kernel_init), self.dtype, "conv_1")(nn.relu(out))
         skip = self.down or x.shape[-1] != self.width
         if self.down:  # the mean of a 1x1 convolution is the convolution of the mean
             out, x = fir_downsample(out), fir_downsample(x)
-        return out + (conv(1, self.width, self.init, self.dtype, "skip")(x) if skip else x)
+        return out + (conv(1, self.width, self.kernel_init, self.dtype, "skip")(x) if skip else x)
 
 
 class ResNetGenerator(nn.Module):
@@ -85,7 +87,7 @@ class ResNetGenerator(nn.Module):
     shape: tuple[int, ...]
     widths: tuple[int, ...] = (256, 256, 256, 256)
     attention: tuple[int, ...] = ()
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
     dtype: str = "float32"
 
     @nn.compact
@@ -94,15 +96,15 @@ class ResNetGenerator(nn.Module):
         h, w, c = first_size(self.shape, len(self.widths) - 1, "ResNetGenerator")
         check_attention(self.attention, [h * 2**i for i in range(1, len(self.widths))], "ResNetGenerator")
         *blocks, first = self.widths
-        dense = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.init), name="in")
+        dense = nn.Dense(h * w * first, dtype=self.dtype, kernel_init=initializer(self.kernel_init), name="in")
         x = dense(x.reshape(x.shape[0], -1)).reshape(-1, h, w, first)
         for i in reversed(range(len(blocks))):
-            block = GeneratorBlock(blocks[i], init=self.init, dtype=self.dtype, name=f"block_{i}")
+            block = GeneratorBlock(blocks[i], kernel_init=self.kernel_init, dtype=self.dtype, name=f"block_{i}")
             x = block(x, context.vector, train)
             if x.shape[1] in self.attention:
-                x = NonLocal(self.init, self.dtype, name=f"attention_{i}")(x)
+                x = NonLocal(self.kernel_init, self.dtype, name=f"attention_{i}")(x)
         x = nn.relu(ConditionalBatchNorm(dtype=self.dtype, name="norm_out")(x, None, train))
-        return jnp.tanh(conv(3, c, self.init, "float32", "out")(x))
+        return jnp.tanh(conv(3, c, self.kernel_init, "float32", "out")(x))
 
 
 class ResNetDiscriminator(nn.Module):
@@ -111,7 +113,7 @@ class ResNetDiscriminator(nn.Module):
     widths: of the blocks that halve the size, from the finest level on; flat: how many more of the last width keep it.
     wide: the first convolution of a block already has its output's channels (SAGAN, BigGAN), not its input's (SNGAN).
     attention: sizes of the blocks' outputs that NonLocal follows. outputs: None for the features [b, d], for
-    nn.Projection. bias: of the last layer. init: "orthogonal" for BigGAN's. The network does not read a label.
+    nn.Projection. bias: of the last layer. kernel_init: "orthogonal" for BigGAN's. The network does not read a label.
     Output float32.
 
     Raises UserError when x is not images that can be halved so often, or for an unknown init or pool.
@@ -124,7 +126,7 @@ class ResNetDiscriminator(nn.Module):
     pool: str = "sum"
     bias: bool = True
     attention: tuple[int, ...] = ()
-    init: str = "xavier_uniform"
+    kernel_init: str = "xavier_uniform"
     dtype: str = "float32"
 
     @nn.compact
@@ -140,13 +142,13 @@ class ResNetDiscriminator(nn.Module):
         for i, width in enumerate((*self.widths, *self.widths[-1:] * self.flat)):
             hidden = width if self.wide or i == 0 else x.shape[-1]
             down = i < len(self.widths)
-            x = CriticBlock(width, hidden, down, i == 0, self.init, self.dtype, name=f"block_{i}")(x)
+            x = CriticBlock(width, hidden, down, i == 0, self.kernel_init, self.dtype, name=f"block_{i}")(x)
             if down and x.shape[1] in self.attention:
-                x = NonLocal(self.init, self.dtype, name=f"attention_{i}")(x)
+                x = NonLocal(self.kernel_init, self.dtype, name=f"attention_{i}")(x)
         x = pooled(x, self.pool)
         if self.outputs is None:
             return x
-        return nn.Dense(self.outputs, self.bias, kernel_init=initializer(self.init), name="out")(x)
+        return nn.Dense(self.outputs, self.bias, kernel_init=initializer(self.kernel_init), name="out")(x)
 
 
 def pooled(x: jax.Array, pool: str = "sum") -> jax.Array:
