@@ -53,7 +53,7 @@ def halve(x: jax.Array, kernel: jax.Array, blocks: bool | None = None) -> jax.Ar
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)))
     rows, columns = (out + n - 1 for out in sizes)
     x = x.reshape(b, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, rows, columns, 4 * c)
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=_AXES)
+    return _valid(x, kernel)
 
 
 def double(x: jax.Array, kernel: jax.Array, blocks: bool | None = None) -> jax.Array:
@@ -69,9 +69,19 @@ def double(x: jax.Array, kernel: jax.Array, blocks: bool | None = None) -> jax.A
     n = -(-(k + front) // 2)
     kernel = jnp.pad(kernel, ((front, 2 * n - k - front),) * 2 + ((0, 0),) * 2)
     kernel = kernel.reshape(n, 2, n, 2, c, -1)[:, ::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)  # [i, j, c, r, s, d]
-    padding = ((-first, n - 1 + first),) * 2
-    x = jax.lax.conv_general_dilated(x, kernel.reshape(n, n, c, -1), (1, 1), padding, dimension_numbers=_AXES)
+    padding = ((0, 0), *((-first, n - 1 + first),) * 2, (0, 0))
+    x = _valid(jnp.pad(x, padding), kernel.reshape(n, n, c, -1))
     return x.reshape(b, h, w, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
+
+
+def _valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution of stride 1 without padding; of images so small that its gradients are slow, by a product."""
+    n, _, c, d = kernel.shape
+    rows, columns = (size - n + 1 for size in x.shape[1:3])
+    if rows * columns > 64:
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=_AXES)
+    patches = [x[:, i : i + rows, j : j + columns] for i in range(n) for j in range(n)]
+    return jnp.matmul(jnp.concatenate(patches, axis=-1), kernel.reshape(n * n * c, d))
 
 
 def _in_blocks(blocks: bool | None) -> bool:

@@ -11,7 +11,7 @@ def normal(*shape):
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6, 7])
-@pytest.mark.parametrize("size", [(4, 8), (7, 5), (2, 1)])
+@pytest.mark.parametrize("size", [(4, 8), (7, 5), (2, 1), (20, 18)])
 @pytest.mark.parametrize("conv", [halve, double])
 def test_blocks_give_what_the_strided_convolution_gives(conv, size, kernel):
     x, weights = normal(2, *size, 3), normal(kernel, kernel, 3, 2)
