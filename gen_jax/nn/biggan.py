@@ -19,9 +19,8 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError
 from gen_jax.nn.batch_norm import ConditionalBatchNorm
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import image_size, initializer, orthogonal_init, upsample
+from gen_jax.nn.layers import downsample, image_size, initializer, orthogonal_init, upsample
 from gen_jax.nn.non_local import NonLocal
-from gen_jax.nn.resample import fir_downsample
 from gen_jax.nn.resnet_gan import GeneratorBlock, check_attention, conv, first_size, pooled
 
 
@@ -163,7 +162,7 @@ class DeepCriticBlock(nn.Module):
             out = conv(size, hidden, self.kernel_init, self.dtype, f"conv_{i}")(nn.relu(out))
         out = nn.relu(out)
         if self.down:
-            out, x = fir_downsample(out), fir_downsample(x)
+            out, x = downsample(out), downsample(x)
         if c < self.width:
             x = jnp.concatenate([x, conv(1, self.width - c, self.kernel_init, self.dtype, "skip")(x)], axis=-1)
         return conv(1, self.width, self.kernel_init, self.dtype, "conv_3")(out) + x

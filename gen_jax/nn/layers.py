@@ -78,6 +78,12 @@ def upsample(x: jax.Array) -> jax.Array:
     return x.reshape(b, 2 * h, 2 * w, c)
 
 
+def downsample(x: jax.Array) -> jax.Array:
+    """The mean of every 2x2 pixels: [b, h, w, c] -> [b, h/2, w/2, c], for even h and w."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
 def xavier_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
     """Kernels [..., d_in, d_out] uniform in +-sqrt(6 / (fan_in + fan_out)), the values of flax's initializer.
 

@@ -19,9 +19,8 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError, unknown
 from gen_jax.nn.batch_norm import ConditionalBatchNorm
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.layers import image_size, initializer, upsample
+from gen_jax.nn.layers import downsample, image_size, initializer, upsample
 from gen_jax.nn.non_local import NonLocal
-from gen_jax.nn.resample import fir_downsample
 
 POOLS = ("sum", "mean")
 
@@ -69,7 +68,7 @@ class CriticBlock(nn.Module):
         out = conv(3, self.width, inner(self.kernel_init), self.dtype, "conv_1")(nn.relu(out))
         skip = self.down or x.shape[-1] != self.width
         if self.down:  # the mean of a 1x1 convolution is the convolution of the mean
-            out, x = fir_downsample(out), fir_downsample(x)
+            out, x = downsample(out), downsample(x)
         return out + (conv(1, self.width, self.kernel_init, self.dtype, "skip")(x) if skip else x)
 
 
