@@ -42,7 +42,8 @@ class Context(flax.struct.PyTreeNode):
         conditions = ("vector", "tokens", "token_mask", "spatial")
         ignored = [k for k in conditions if getattr(self, k) is not None and k not in reads]
         if ignored:
-            raise UserError(f"{network} reads {', '.join(reads)} of its context and cannot use: {', '.join(ignored)}")
+            known = ", ".join(reads) or "nothing"
+            raise UserError(f"{network} reads {known} of its context and cannot use: {', '.join(ignored)}")
         return self
 
 
@@ -112,11 +113,10 @@ class Conditioning(nn.Module):
         )
 
     def _label(self, cond: Cond, width: int, init: nn.initializers.Initializer) -> jax.Array:
-        if "label" not in cond:
-            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+        label = _given_label(cond)
         # Row 0 is the null label's, so that a label beyond the table gives NaN (jnp.take) and not the null.
         embed = nn.Embed(self.num_classes + 1, width, dtype=self.dtype, embedding_init=init, name="label")
-        return embed(jnp.maximum(cond["label"], -1) + 1)  # [b, width]
+        return embed(jnp.maximum(label, -1) + 1)  # [b, width]
 
     def _embed(self, level: jax.Array, features: int, added: list[jax.Array], name: str) -> jax.Array:
         """Dense, silu, Dense of the features of `level` [b], to which `added` [b, features] each is added first."""
@@ -136,10 +136,13 @@ class Conditioning(nn.Module):
 
 
 class OneHot(nn.Module):
-    """A label alone, as it is: context.vector [b, num_classes] is 1 at the label and 0 elsewhere, all 0 for -1.
+    """cond -> Context whose vector is the label as zeros and a one, [b, num_classes]; the null label -1 is all zeros.
 
-    For networks with embeddings of their own, as R3GAN's: they are linear layers of this vector. num_classes=0: no
-    vector. Raises UserError when a label is to be read and cond has none."""
+    A linear layer of it is a table with a row per class: so conditional batch norm and the projection discriminator
+    have parameters of their own for each class, as they were published. num_classes=0: no vector.
+
+    Raises UserError when a label is to be read and cond has none.
+    """
 
     num_classes: int = 0
 
@@ -151,9 +154,10 @@ class OneHot(nn.Module):
     def __call__(self, cond: Cond) -> Context:
         if not self.num_classes:
             return Context()
-        if "label" not in cond:
-            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
-        return Context(vector=jax.nn.one_hot(cond["label"], self.num_classes))
+        label = _given_label(cond)
+        # A label beyond the classes gives NaN, not the null.
+        known = jnp.where(label < self.num_classes, 1.0, jnp.nan)
+        return Context(vector=jax.nn.one_hot(label, self.num_classes) * known[:, None])
 
 
 class Conditioned(nn.Module):
@@ -232,3 +236,9 @@ def drop(cond: Cond, keys: jax.Array, rate: float | jax.Array) -> dict[str, jax.
     dropped = jax.vmap(lambda key: jax.random.bernoulli(key, rate))(keys)  # [b]
     nothing = null(cond)
     return {k: jnp.where(dropped.reshape((-1,) + (1,) * (v.ndim - 1)), nothing[k], v) for k, v in cond.items()}
+
+
+def _given_label(cond: Cond) -> jax.Array:
+    if "label" not in cond:
+        raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+    return cond["label"]

@@ -78,6 +78,12 @@ def upsample(x: jax.Array) -> jax.Array:
     return x.reshape(b, 2 * h, 2 * w, c)
 
 
+def downsample(x: jax.Array) -> jax.Array:
+    """The mean of every 2x2 pixels: [b, h, w, c] -> [b, h/2, w/2, c], for even h and w."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
 def xavier_uniform(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
     """Kernels [..., d_in, d_out] uniform in +-sqrt(6 / (fan_in + fan_out)), the values of flax's initializer.
 
@@ -99,6 +105,32 @@ class Dense(nn.Dense):
     def __call__(self, x: jax.Array) -> jax.Array:
         out = super().__call__(x.reshape(-1, x.shape[-1]))  # [b * ..., d] -> [b * ..., features]
         return out.reshape(*x.shape[:-1], self.features)
+
+
+def orthogonal_init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Kernels [..., d_in, d_out] that are orthogonal as matrices [in, out], Saxe et al. 2014 (arXiv:1312.6120)."""
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    return nn.initializers.orthogonal()(key, matrix, dtype).reshape(shape)
+
+
+def small_normal(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """Kernels of standard deviation 0.02, Radford et al. 2016 (arXiv:1511.06434, section 4); drawn flat, as above."""
+    return 0.02 * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+INITIALIZERS: dict[str, nn.initializers.Initializer] = {
+    "xavier_uniform": xavier_uniform,
+    "xavier_relu": lambda key, shape, dtype=jnp.float32: math.sqrt(2) * xavier_uniform(key, shape, dtype),
+    "orthogonal": orthogonal_init,
+    "small_normal": small_normal,
+}
+
+
+def initializer(name: str) -> nn.initializers.Initializer:
+    """The initializer of kernels of that name. Raises UserError with the known names."""
+    if name not in INITIALIZERS:
+        raise unknown("init", name, INITIALIZERS)
+    return INITIALIZERS[name]
 
 
 class Modulation(nn.Module):

@@ -19,7 +19,7 @@ SKIPPED = ("modulation",)
 def spectral_vectors(params: PyTree, key: jax.Array) -> dict[str, jax.Array]:
     """A random unit vector [out] for each kernel of `params`, by its path: what `spectral_normalize` carries."""
     found = {path: leaf for path, leaf in _leaves(params).items() if _is_kernel(path, leaf)}
-    keys = jax.random.split(key, max(len(found), 1))
+    keys = jax.random.split(key, max(len(found), 1))[: len(found)]
     return {
         path: _unit(jax.random.normal(k, (leaf.shape[-1],)))
         for (path, leaf), k in zip(found.items(), keys, strict=True)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.layers import Dense, Dropout, FiLM, Modulation, sincos_2d, sinusoidal, upsample, xavier_uniform
+from gen_jax.nn.layers import (
+    Dense,
+    Dropout,
+    FiLM,
+    Modulation,
+    downsample,
+    sincos_2d,
+    sinusoidal,
+    upsample,
+    xavier_uniform,
+)
 
 
 def normal(shape):
@@ -34,6 +44,12 @@ def test_sincos_2d_tells_places_apart_and_depends_on_row_and_column():
 def test_upsample_repeats_pixels():
     x = normal((2, 3, 4, 5))
     np.testing.assert_array_equal(upsample(x), x.repeat(2, axis=1).repeat(2, axis=2))
+
+
+def test_downsample_takes_means_and_undoes_upsample():
+    x = normal((2, 4, 6, 3))
+    np.testing.assert_allclose(downsample(x)[1, 1, 2], x[1, 2:4, 4:6].mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(downsample(upsample(x)), x, rtol=1e-6)
 
 
 @pytest.mark.parametrize("ndim", [2, 3, 4])

@@ -10,7 +10,10 @@ import pytest
 
 from gen_jax.errors import UserError
 from gen_jax.nn.autoencoder import ConvDecoder, ConvEncoder
+from gen_jax.nn.biggan import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANGenerator
 from gen_jax.nn.conditioning import Conditioned, Conditioning, Context
+from gen_jax.nn.critic import Concatenate, Projection
+from gen_jax.nn.dcgan import DCGANDiscriminator, DCGANGenerator
 from gen_jax.nn.dit import DiT
 from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
@@ -18,6 +21,7 @@ from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
 from gen_jax.nn.r3gan import R3GANDiscriminator, R3GANGenerator
 from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
+from gen_jax.nn.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -29,6 +33,7 @@ UNET = LEVELS | {"groups": 4}
 ADM = UNET | {"head_width": 4, "scale_shift": True, "resblock_updown": True}
 NCSN = LEVELS | {"taps": (1, 3, 3, 1), "encoder": "residual", "decoder": "skip"}
 EDM2 = LEVELS | {"head_width": 4}
+BIGGAN = {"width": 8, "multipliers": (1, 2), "shared": 4, "attention": (8,), "shape": IMAGE}
 UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
 R3GAN = {"widths": (8, 4), "groups": (4, 2), "blocks": 1}
 TRANSGAN_G, TRANSGAN_D = {"width": 32, "depths": (1, 1), "heads": 2}, {"width": 16, "depth": 1, "patch": 1, "heads": 2}
@@ -40,6 +45,18 @@ NETWORKS = {
     "mlp decoder": (MLP, {"features": (16,), "shape": (5, 3, 3), "channels_per_value": 2}, (6,), (5, 3, 6)),
     "conv encoder": (ConvEncoder, {"widths": (8, 8), "outputs": 6}, (7, 10, 3), (6,)),
     "conv decoder": (ConvDecoder, {"widths": (8, 8), "shape": (7, 10, 3), "channels_per_value": 2}, (6,), (7, 10, 6)),
+    "dcgan generator": (Concatenate, {"network": DCGANGenerator((7, 10, 3), (8, 8))}, (6,), (7, 10, 3)),
+    "dcgan discriminator": (Concatenate, {"network": DCGANDiscriminator(1, (8, 8))}, (7, 10, 3), (1,)),
+    "resnet generator": (ResNetGenerator, {"shape": IMAGE, "widths": (8, 8), "attention": (8,)}, (6,), IMAGE),
+    "resnet discriminator": (Projection, {"network": ResNetDiscriminator(None, (8,), 1, attention=(4,))}, IMAGE, (1,)),
+    "biggan generator": (BigGANGenerator, BIGGAN, (6,), IMAGE),
+    "biggan-deep generator": (BigGANDeepGenerator, BIGGAN, (6,), IMAGE),
+    "biggan-deep discriminator": (
+        Projection,
+        {"network": BigGANDeepDiscriminator(None, 8, (1, 2), attention=(4,))},
+        IMAGE,
+        (1,),
+    ),
     "dit": (DiT, DIT, IMAGE, IMAGE),
     "dit, two values": (DiT, DIT | {"channels_per_value": 2, "remat": True}, (4, 6, 3), (4, 6, 6)),
     "dit, modern": (DiT, MODERN, IMAGE, IMAGE),
@@ -60,6 +77,8 @@ NETWORKS = {
 }
 ADVERSARIAL = ["r3gan generator", "r3gan discriminator", "transgan generator", "transgan discriminator"]
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
+NORMALIZED = ["resnet generator", "biggan generator", "biggan-deep generator"]  # over the batch
+NEED_LABELS = ["resnet discriminator", "biggan-deep discriminator"]
 table = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -77,7 +96,12 @@ def some_variables(network, *args):
     """Parameters away from the start, so that nothing is zero. Drawn by NumPy: compiling `init` is slow."""
     rng = np.random.default_rng(2)
     shapes = jax.eval_shape(network.init, jax.random.key(0), *args)
-    return jax.tree.map(lambda p: jnp.asarray(rng.normal(0, 0.3, p.shape), p.dtype), shapes)
+
+    def some(path, p):
+        value = rng.normal(0, 0.3, p.shape)
+        return jnp.asarray(np.exp(value) if path[-1].key == "var" else value, p.dtype)  # a variance is positive
+
+    return jax.tree_util.tree_map_with_path(some, shapes)
 
 
 def normal(shape):
@@ -106,7 +130,9 @@ def test_output_and_context(name):
     assert not np.allclose(others[1], y[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *ADVERSARIAL, *DENOISERS])
+@pytest.mark.parametrize(
+    "name", ["mlp discriminator", "conv encoder", "conv decoder", *ADVERSARIAL, *NORMALIZED, *DENOISERS]
+)
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
     y = jax.jit(network.apply)(variables, x, cond)
@@ -120,7 +146,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
 SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit"]
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in SPATIAL])  # the others: next test
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n not in SPATIAL + NEED_LABELS])  # the others: next test
 def test_unconditional(name):
     network, variables, x, cond, out = make(name, num_classes=0)
     y = jax.jit(network.apply)(variables, x, cond)
