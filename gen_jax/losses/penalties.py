@@ -122,6 +122,12 @@ def dragan(game: Game, target: float = 1.0, spread: float = 0.5) -> jax.Array:
     return jnp.square(slopes(game.critic, game.real + share * spread * std * u) - target)
 
 
+def drift(game: Game) -> jax.Array:
+    """D(x)^2 at real x [b], which keeps a Wasserstein critic's outputs near zero, Karras et al. 2018 (arXiv:1710.10196,
+    appendix A.1), with weight 0.001 there."""
+    return jnp.square(game.real_logit)
+
+
 def consistency(game: Game, augment: Augment) -> jax.Array:
     """(D(x) - D(T(x)))^2 at real x [b], for a random augmentation T that keeps what the image is: CR, Zhang et al. 2020
     (arXiv:1910.12027, eq. 2)."""

@@ -82,8 +82,8 @@ def resampled_conv(
     w', features], as StyleGAN2's (Karras et al. 2020, arXiv:1912.04958, appendix B).
 
     "down": the filter, then the convolution at every second pixel. "up": zeros between the pixels, the convolution,
-    then the filter with gain 4; here the kernel is turned around (a convolution in the signal processor's sense), as
-    the authors' weights have it. Beyond the border is zero, and nothing is cut off between the two operations.
+    then the filter with gain 4; here kernel and filter are turned around (a convolution in the signal processor's
+    sense), as the authors' weights have it. Beyond the border is zero, and nothing is cut off between the two operations.
 
     Raises:
       UserError: for another `how`, an even kernel, or an odd number of taps.
@@ -97,7 +97,7 @@ def resampled_conv(
         if k == 1:
             return fir_upsample(_conv(x, weight), taps)
         x = _conv(x, weight[::-1, ::-1], padding=k - 1, dilation=2)  # [b, 2h + k - 2, 2w + k - 2, features]
-        return fir_filter(x, taps, padding=len(taps) // 2 - k // 2, gain=4.0)
+        return fir_filter(x, taps[::-1], padding=len(taps) // 2 - k // 2, gain=4.0)
     if how == "down":
         if k == 1:
             return _conv(fir_downsample(x, taps), weight)

@@ -53,8 +53,8 @@ def fir_upsample(x: jax.Array, taps: Sequence[float] = (1, 1)) -> jax.Array:
 def fir_filter(x: jax.Array, taps: Sequence[float], padding: int, gain: float = 1.0) -> jax.Array:
     """The filter alone, with `padding` zeros around the image: [b, h, w, c] -> [b, h + 2 padding - len(taps) + 1, ...].
 
-    gain: what a constant image is multiplied by. Raises UserError for an odd number of taps."""
-    weights = [gain**0.5 * w for w in _normalized(taps)]
+    gain: what a constant image is multiplied by. The number of taps may be odd."""
+    weights = [gain**0.5 * t / sum(taps) for t in taps]
     for axis in (1, 2):
         x = _pad(x, axis, padding, padding)
         size = x.shape[axis] - len(weights) + 1
