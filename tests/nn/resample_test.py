@@ -65,8 +65,9 @@ def test_resampled():
         jax.eval_shape(lambda x: fir_upsample(x, (1, 2, 1)), x)
 
 
-@pytest.mark.parametrize("taps", TAPS, ids=len)
+@pytest.mark.parametrize("taps", [(1, 1), (1, 3, 3, 1), (1, 5, 10, 10, 5, 1)], ids=len)
 def test_a_constant_image_is_kept(taps):
+    """By filters whose even and odd taps have the same sum."""
     x, reach = jnp.full((1, 12, 12, 2), 1.7), len(taps)
     for y in (fir_upsample(x, taps), fir_downsample(x, taps), fir_filter(x, taps, len(taps) // 2)):
         inside = y[:, reach // 2 : -(reach // 2) or None, reach // 2 : -(reach // 2) or None]
