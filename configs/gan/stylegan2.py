@@ -72,7 +72,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.disc_penalties.r1.weight = 0.01
         config.family.gen_penalties = dict()
         config.ema.gen = dict(halflife=7812, rampup=0.05)  # 500,000 images
-        config.train.update(steps=1_562_500, flip=True)
+        config.train.steps = 1_562_500
     if variant == "ffhq256":
         config.data = dict(name="image_folder", path=None, resolution=256, channels=3, on_error="refuse")
         config.family.generator.update(layers=8, channel_base=16384, mixing=0.9)

@@ -83,7 +83,8 @@ def resampled_conv(
 
     "down": the filter, then the convolution at every second pixel. "up": zeros between the pixels, the convolution,
     then the filter with gain 4; here kernel and filter are turned around (a convolution in the signal processor's
-    sense), as the authors' weights have it. Beyond the border is zero, and nothing is cut off between the two operations.
+    sense), as the authors' weights have it. Beyond the border is zero, and between the two operations nothing is cut
+    off.
 
     Raises:
       UserError: for another `how`, an even kernel, or an odd number of taps.

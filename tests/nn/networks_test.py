@@ -16,6 +16,9 @@ from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
+from gen_jax.nn.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from gen_jax.nn.stylegan import StyleGANGenerator
+from gen_jax.nn.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -29,6 +32,11 @@ NCSN = LEVELS | {"taps": (1, 3, 3, 1), "encoder": "residual", "decoder": "skip"}
 EDM2 = LEVELS | {"head_width": 4}
 UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
 
+GROWN = {"channel_base": 64, "channel_max": 8}
+STYLED = GROWN | {"shape": IMAGE, "width": 8, "layers": 2, "lr_multiplier": 1.0}
+ALONE = GROWN | {"stddev_features": 0}  # an example's output must not depend on the others here
+STYLE2 = ALONE | {"layers": 2, "lr_multiplier": 1.0}
+
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
     "mlp generator": (MLP, {"features": (16,), "shape": IMAGE, "final": "tanh"}, (6,), IMAGE),
@@ -36,6 +44,14 @@ NETWORKS = {
     "mlp decoder": (MLP, {"features": (16,), "shape": (5, 3, 3), "channels_per_value": 2}, (6,), (5, 3, 6)),
     "conv encoder": (ConvEncoder, {"widths": (8, 8), "outputs": 6}, (7, 10, 3), (6,)),
     "conv decoder": (ConvDecoder, {"widths": (8, 8), "shape": (7, 10, 3), "channels_per_value": 2}, (6,), (7, 10, 6)),
+    "progressive generator": (ProgressiveGenerator, GROWN | {"shape": IMAGE}, (6,), IMAGE),
+    "progressive discriminator": (ProgressiveDiscriminator, ALONE, IMAGE, (1,)),
+    "stylegan generator": (StyleGANGenerator, STYLED, (6,), IMAGE),
+    "stylegan discriminator": (ProgressiveDiscriminator, ALONE | {"blur": (1, 2, 1)}, IMAGE, (1,)),
+    "stylegan2 generator": (StyleGAN2Generator, STYLED, (6,), IMAGE),
+    "stylegan2 generator, residual": (StyleGAN2Generator, STYLED | {"architecture": "residual"}, (6,), IMAGE),
+    "stylegan2 discriminator": (StyleGAN2Discriminator, STYLE2, IMAGE, (1,)),
+    "stylegan2 discriminator, skips": (StyleGAN2Discriminator, STYLE2 | {"architecture": "skip"}, IMAGE, (1,)),
     "dit": (DiT, DIT, IMAGE, IMAGE),
     "dit, two values": (DiT, DIT | {"channels_per_value": 2, "remat": True}, (4, 6, 3), (4, 6, 6)),
     "dit, modern": (DiT, MODERN, IMAGE, IMAGE),
@@ -51,6 +67,7 @@ NETWORKS = {
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
 }
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
+ADVERSARIAL = [name for name in NETWORKS if name.startswith(("progressive", "stylegan"))]
 table = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -97,7 +114,7 @@ def test_output_and_context(name):
     assert not np.allclose(others[1], y[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *DENOISERS])
+@pytest.mark.parametrize("name", ["mlp discriminator", "conv encoder", "conv decoder", *ADVERSARIAL, *DENOISERS])
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
     y = jax.jit(network.apply)(variables, x, cond)
