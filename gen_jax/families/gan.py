@@ -89,7 +89,7 @@ class GAN:
             raise UserError("family.pseudo=True needs family.adaptive, which says how often")
         if self.adaptive is not None and self.augment is None and not self.pseudo:
             raise UserError("family.adaptive adapts the probability of family.augment (or pseudo), and there is none")
-        if self.truncation is not None and self.truncation <= 0 and not self._styled:
+        if self.truncation is not None and self.truncation <= 0 and not hasattr(self.generator, "mapping"):
             raise UserError(f"family.truncation={self.truncation}: it must be above 0, or None")
         if self.standing is not None and self.standing < 1:
             raise UserError(f"family.standing={self.standing}: it must be at least 1 batch, or None")

@@ -135,6 +135,27 @@ class Conditioning(nn.Module):
         return nn.Dense(self.width, dtype=self.dtype, kernel_init=kernel, name=f"{name}_out")(nn.silu(hidden))
 
 
+class OneHot(nn.Module):
+    """A label alone, as it is: context.vector [b, num_classes] is 1 at the label and 0 elsewhere, all 0 for -1.
+
+    For networks with embeddings of their own, as R3GAN's: they are linear layers of this vector. num_classes=0: no
+    vector. Raises UserError when a label is to be read and cond has none."""
+
+    num_classes: int = 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The conditions that are read from the data."""
+        return ("label",) if self.num_classes else ()
+
+    def __call__(self, cond: Cond) -> Context:
+        if not self.num_classes:
+            return Context()
+        if "label" not in cond:
+            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
+        return Context(vector=jax.nn.one_hot(cond["label"], self.num_classes))
+
+
 class Conditioned(nn.Module):
     """A network with its conditioning: (x, cond, train) -> network(x, conditioning(cond), train).
 

@@ -10,33 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
 from gen_jax.nn.equalized import EqualizedDense, pixel_norm, unit_normal
 from gen_jax.random import fold, normal
-from gen_jax.types import Cond
-
-
-class OneHot(nn.Module):
-    """cond -> Context whose vector is the label, as one of num_classes [b, num_classes]; zero for the null label -1.
-
-    For networks that embed the label themselves, as the style-based and the progressive ones do. Without parameters.
-    Raises UserError when a label is to be read and cond has none.
-    """
-
-    num_classes: int = 0
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The conditions that are read from the data."""
-        return ("label",) if self.num_classes else ()
-
-    def __call__(self, cond: Cond) -> Context:
-        if not self.num_classes:
-            return Context()
-        if "label" not in cond:
-            raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
-        return Context(vector=jax.nn.one_hot(cond["label"], self.num_classes))
 
 
 class MappingNetwork(nn.Module):

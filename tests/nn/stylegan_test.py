@@ -1,5 +1,8 @@
 """StyleGAN's and StyleGAN2's networks."""
 
+import zlib
+from pathlib import Path
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,9 +10,9 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.conditioning import Conditioned, Context
+from gen_jax.nn.conditioning import Conditioned, Context, OneHot
 from gen_jax.nn.equalized import resampled_conv
-from gen_jax.nn.mapping import MappingNetwork, OneHot, styles
+from gen_jax.nn.mapping import MappingNetwork, styles
 from gen_jax.nn.stylegan import StyleGANGenerator
 from gen_jax.nn.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator, modulated_conv
 from gen_jax.training.state import count_params
@@ -218,3 +221,43 @@ def test_errors(network, shape, message):
     with pytest.raises(UserError, match=message) as error:
         jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape), Context())
     assert "\n" not in str(error.value)
+
+
+def official_weights(shapes, part):
+    """The weights that parity/make_stylegan2.py made, by their names there, in our layout."""
+
+    def weight(path, leaf):
+        name = ".".join(key.key for key in path).replace("mapping_network", "mapping")
+        name = f"synthesis.{name}" if part == "generator" and not name.startswith("mapping") else name
+        back = {4: (3, 2, 0, 1), 3: (2, 0, 1), 2: (1, 0)}.get(leaf.ndim, tuple(range(leaf.ndim)))  # to the authors'
+        numbers = np.random.default_rng(zlib.crc32(name.encode())).normal(size=[leaf.shape[i] for i in back])
+        scale = 100 if ".fc" in name and name.startswith("mapping") and leaf.ndim == 2 else 1
+        return jnp.asarray(scale * np.transpose(numbers, np.argsort(back)), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(weight, shapes)
+
+
+@pytest.mark.parametrize(
+    ("case", "drawn", "judged", "classes"),
+    [("skip", "skip", "residual", 0), ("residual", "residual", "skip", 3), ("plain", "plain", "plain", 3)],
+)
+def test_the_authors_program_computes_the_same(case, drawn, judged, classes):
+    sizes = {"channel_base": 64, "channel_max": 6, "clamp": 256.0, "layers": 2}
+    generator = StyleGAN2Generator(shape=(16, 16, 3), width=8, architecture=drawn, **sizes)
+    discriminator = StyleGAN2Discriminator(architecture=judged, group=2, **sizes)
+    z = jnp.asarray(np.random.default_rng(zlib.crc32(b"z")).normal(size=(4, 5)), jnp.float32)
+    context = Context(vector=jnp.eye(3)[jnp.arange(4) % 3] if classes else None)
+    with np.load(Path(__file__).parent / "parity" / "stylegan2.npz") as file:
+        expected = {name.split("/")[1]: file[name] for name in file if name.startswith(f"{case}/")}
+
+    shapes = jax.eval_shape(generator.init, jax.random.key(0), z, context)
+    variables = {**shapes, "params": official_weights(shapes["params"], "generator")}
+    variables["w_mean"] = {"mean": jnp.zeros(8)}
+    w = generator.apply(variables, z, context, method="mapping")
+    np.testing.assert_allclose(w[:, 0], expected["w"], rtol=1e-4, atol=1e-5)
+    x = jax.jit(generator.apply)(variables, z, context)
+    np.testing.assert_allclose(x, expected["x"], atol=1e-4 * np.abs(expected["x"]).max())
+    shapes = jax.eval_shape(discriminator.init, jax.random.key(0), x, context)
+    variables = {"params": official_weights(shapes["params"], "discriminator")}
+    logit = jax.jit(discriminator.apply)(variables, jnp.asarray(expected["x"]), context)
+    np.testing.assert_allclose(logit, expected["logit"], rtol=1e-3, atol=1e-4)
