@@ -35,16 +35,16 @@ class MappingNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array | None, vector: jax.Array | None) -> jax.Array:
-        x = [] if z is None else [z.astype(jnp.float32)]
+        parts = [] if z is None else [z.astype(jnp.float32)]
         if vector is not None and self.first:
             shape = (vector.shape[-1], self.embed or self.features)
-            x.append(vector @ self.param("embed", unit_normal(), shape))
+            parts.append(vector @ self.param("embed", unit_normal(), shape))
         elif vector is not None:
-            x.append(EqualizedDense(self.embed or self.features, name="embed")(vector))
-        if self.first:
-            x = pixel_norm(jnp.concatenate(x, axis=-1))
-        else:
-            x = jnp.concatenate([pixel_norm(part) for part in x], axis=-1)
+            parts.append(EqualizedDense(self.embed or self.features, name="embed")(vector))
+        if not self.first:
+            parts = [pixel_norm(part) for part in parts]
+        x = jnp.concatenate(parts, axis=-1)
+        x = pixel_norm(x) if self.first else x
         for i in range(self.layers):
             width = self.features if i == self.layers - 1 else self.width or self.features
             gain = math.sqrt(2) if self.first else 1.0

@@ -107,7 +107,7 @@ def grow_image(
     stages: int,
 ) -> jax.Array:
     """An image of full size by levels 0 to `last`: draw(level, x) gives features, to_image(level, x) an image."""
-    before, x = None, draw(0, None)
+    before = x = draw(0, None)
     for level in range(1, last + 1):
         before, x = x, draw(level, x)
     image = to_image(last, x)

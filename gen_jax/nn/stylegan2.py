@@ -1,4 +1,4 @@
-"""StyleGAN2's generator and discriminator, layer for layer as the authors' PyTorch program has them.
+"""StyleGAN2's generator, layer for layer as the authors' PyTorch program has them.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958), and 2020, "Training
 Generative Adversarial Networks with Limited Data" (arXiv:2006.06676), for labels and the settings of small images.
@@ -20,15 +20,12 @@ from gen_jax.nn.equalized import (
     EqualizedConv,
     EqualizedDense,
     channels_at,
-    check_group,
     check_power_of_two,
-    minibatch_stddev,
     resampled_conv,
     unit_normal,
 )
-from gen_jax.nn.layers import image_size
 from gen_jax.nn.mapping import MappingNetwork, layer_noise, styles
-from gen_jax.nn.resample import fir_downsample, fir_upsample
+from gen_jax.nn.resample import fir_upsample
 
 ARCHITECTURES = ("skip", "residual", "plain")
 SLOPE, GAIN = 0.2, math.sqrt(2)
@@ -103,7 +100,7 @@ class StyleGAN2Generator(nn.Module):
         x = image = None
         for level, block in enumerate(self.blocks):  # block i reads w 2i - 1, 2i and, for its image, 2i + 1
             x, image = block(x, image, w[:, max(2 * level - 1, 0) : 2 * level + 2], context)
-        return image
+        return image  # type: ignore[return-value]
 
 
 class SynthesisBlock(nn.Module):
@@ -215,118 +212,6 @@ def modulated_conv(
         return y
     squares = jnp.square(style) @ jnp.square(weight).sum((0, 1))  # [b, features]
     return y * jax.lax.rsqrt(squares + 1e-8)[:, None, None].astype(y.dtype)
-
-
-class StyleGAN2Discriminator(nn.Module):
-    """Images [b, h, w, c] -> [b, outputs], float32; None: [b, channels at 4x4], before the last layer.
-
-    channel_base, channel_max, taps, clamp, reduced: as the generator's. architecture: "residual", or "skip" or "plain"
-    (figure 7). group, stddev_features: of minibatch_stddev, 0 features for none.
-    context.vector, a label as one of so many (nn.OneHot) or any other, is mapped by `layers` layers to a vector that
-    the last features are projected on; then outputs must be 1.
-
-    Raises UserError for images that do not halve to 4x4, a batch that does not divide into groups, an unknown
-    architecture, or conditions that it cannot use.
-    """
-
-    outputs: int | None = 1
-    channel_base: int = 32768
-    channel_max: int = 512
-    architecture: str = "residual"
-    taps: tuple[float, ...] = (1, 3, 3, 1)
-    clamp: float | None = None
-    group: int | None = 4
-    stddev_features: int = 1
-    layers: int = 8
-    lr_multiplier: float = 0.01
-    reduced: int = 4
-    dtype: str = "float32"
-
-    @nn.nowrap
-    def check_batch(self, batch_size: int) -> None:
-        """Raises UserError for a batch size that does not divide into groups."""
-        if self.stddev_features:
-            check_group(batch_size, self.group)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, context: Context, train: bool = False) -> jax.Array:
-        _, h, w, _ = image_size(x, "StyleGAN2Discriminator")
-        if self.architecture not in ARCHITECTURES:
-            raise unknown("StyleGAN2 architecture", self.architecture, ARCHITECTURES)
-        context.only("vector", network="StyleGAN2Discriminator")
-        if context.vector is not None and self.outputs != 1:
-            raise UserError(f"StyleGAN2Discriminator: with a label outputs={self.outputs} must be 1")
-        levels = check_power_of_two(h, w, 8, "StyleGAN2Discriminator") + 1
-        image, x = x, None
-        for level in reversed(range(1, levels)):
-            features = [channels_at(i, self.channel_base, self.channel_max) for i in (level, level - 1)]
-            dtype = dtype_at(level, levels, self.reduced, self.dtype)
-            options = (self.architecture, self.taps, self.clamp, dtype)
-            x, image = DiscriminatorBlock(*features, *options, name=f"b{4 * 2**level}")(x, image)
-        c, mapped = channels_at(0, self.channel_base, self.channel_max), None
-        if context.vector is not None:
-            mapping = MappingNetwork(c, self.layers, lr_multiplier=self.lr_multiplier, name="mapping_network")
-            mapped = mapping(None, context.vector)
-        epilogue = DiscriminatorEpilogue(
-            c, self.outputs, self.architecture, self.group, self.stddev_features, self.clamp, name="b4"
-        )
-        return epilogue(x, image, mapped)
-
-
-class DiscriminatorBlock(nn.Module):
-    """A level of the discriminator: x [b, h, w, c] or None, and the image -> x [b, h/2, w/2, after], and the image."""
-
-    features: int
-    after: int
-    architecture: str
-    taps: tuple[float, ...]
-    clamp: float | None
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x: jax.Array | None, image: jax.Array | None):
-        def conv(x, features: int, name: str, gain: float = 1.0, **options):
-            x = EqualizedConv(features, taps=self.taps, dtype=self.dtype, name=name, **options)(x)
-            return clamped(nn.leaky_relu(x, SLOPE) * (GAIN * gain), self.clamp, gain)
-
-        if x is None or self.architecture == "skip":
-            y = conv(image, self.features, "fromrgb", size=1)
-            x = y if x is None else x.astype(y.dtype) + y
-            image = fir_downsample(image, self.taps) if self.architecture == "skip" else None
-        if self.architecture != "residual":
-            return conv(conv(x, self.features, "conv0"), self.after, "conv1", how="down"), image
-        gain = math.sqrt(0.5)
-        skip = EqualizedConv(self.after, 1, use_bias=False, how="down", taps=self.taps, dtype=self.dtype, name="skip")(
-            x
-        )
-        x = conv(conv(x, self.features, "conv0"), self.after, "conv1", gain, how="down")
-        return skip * gain + x, image
-
-
-class DiscriminatorEpilogue(nn.Module):
-    """What follows at 4x4, in float32: x [b, 4, 4, c], the image and the mapped label [b, c] -> [b, outputs]."""
-
-    features: int
-    outputs: int | None
-    architecture: str
-    group: int | None
-    stddev_features: int
-    clamp: float | None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, image: jax.Array | None, mapped: jax.Array | None) -> jax.Array:
-        x = x.astype(jnp.float32)
-        if self.architecture == "skip":
-            x = x + activated(EqualizedConv(self.features, 1, name="fromrgb")(image))
-        if self.stddev_features:
-            x = minibatch_stddev(x, self.group, self.stddev_features)
-        x = clamped(activated(EqualizedConv(self.features, name="conv")(x)), self.clamp)
-        x = x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # [b, 4, 4, c] -> [b, c * 16], in the authors' order
-        x = activated(EqualizedDense(self.features, name="fc")(x))
-        if self.outputs is None:
-            return x
-        x = EqualizedDense(self.outputs if mapped is None else self.features, name="out")(x)
-        return x if mapped is None else (x * mapped).sum(1, keepdims=True) / math.sqrt(self.features)
 
 
 def dtype_at(level: int, levels: int, reduced: int, dtype: str) -> str:

@@ -18,7 +18,8 @@ from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
 from gen_jax.nn.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from gen_jax.nn.stylegan import StyleGANGenerator
-from gen_jax.nn.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from gen_jax.nn.stylegan2 import StyleGAN2Generator
+from gen_jax.nn.stylegan2_discriminator import StyleGAN2Discriminator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 

@@ -14,7 +14,8 @@ from gen_jax.nn.conditioning import Conditioned, Context, OneHot
 from gen_jax.nn.equalized import resampled_conv
 from gen_jax.nn.mapping import MappingNetwork, styles
 from gen_jax.nn.stylegan import StyleGANGenerator
-from gen_jax.nn.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator, modulated_conv
+from gen_jax.nn.stylegan2 import StyleGAN2Generator, modulated_conv
+from gen_jax.nn.stylegan2_discriminator import StyleGAN2Discriminator
 from gen_jax.training.state import count_params
 
 SMALL = {"shape": (16, 16, 3), "width": 8, "layers": 2, "channel_base": 128, "channel_max": 8, "lr_multiplier": 1.0}
