@@ -169,7 +169,10 @@ class ProgressiveGenerator(nn.Module):
             def draw(level: int, x: jax.Array | None) -> jax.Array:
                 return module.blocks[level](z if x is None else x)
 
-            return grow_image(draw, lambda level, x: module.to_image[level](x), last, alpha, module.stages)
+            def to_image(level: int, x: jax.Array) -> jax.Array:
+                return module.to_image[level](x).astype(jnp.float32)
+
+            return grow_image(draw, to_image, last, alpha, module.stages)
 
         return grown(run, self, context.progress, self.stages, z)
 
