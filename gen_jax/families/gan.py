@@ -13,6 +13,7 @@ from gen_jax.errors import UserError
 from gen_jax.losses.augment import AdaptiveProbability, ScheduledProbability, pseudo_augment
 from gen_jax.losses.penalties import Game, Penalty
 from gen_jax.nn.conditioning import Conditioned, Conditioning
+from gen_jax.nn.progressive import Growth
 from gen_jax.nn.spectral import spectral_normalize, spectral_vectors
 from gen_jax.random import example_keys, fold, normal
 from gen_jax.types import Alarm, Batch, Cond, LossFn, Params, PyTree, TrainState
@@ -35,12 +36,12 @@ class GAN:
     augment: (keys, x, p) -> x, one of losses/augment.py, shown to the discriminator in place of real and generated x.
     adaptive: how its probability p follows the overtraining of the discriminator; None: p = 1. pseudo: with
     probability p a generated example is called real (APA, Jiang et al. 2021, arXiv:2111.06849); it needs `adaptive`.
-    growth: step [] -> progress [] in stages, for networks that grow (nn/progressive.py).
+    growth: how networks that grow do, nn.Growth; real examples are shown with the details of the stage.
 
     truncation: samples closer to the mode, of less variety. For a generator with a mapping (StyleGAN) the share psi of
-    w's distance from its mean; for others z is drawn from a normal cut off at +-truncation (Brock et al. 2019,
-    arXiv:1809.11096, section 3.1). None: as trained. standing: batch statistics for sampling are averages over so many
-    batches of generated ones (same, appendix D), None: those kept in training.
+    w's distance from its mean, 0 for the mean image; for others z is drawn from a normal cut off at +-truncation (Brock
+    et al. 2019, arXiv:1809.11096, section 3.1). None: as trained. standing: batch statistics for sampling are averages
+    over so many batches of generated ones (same, appendix D), None: those kept in training.
 
     A generator may have two parts, mapping (z -> w) and synthesis (w -> x), and keep the mean of w as its variable
     "w_mean"; it then also mixes styles itself.
@@ -61,7 +62,7 @@ class GAN:
     augment: Callable[..., jax.Array] | None = None
     adaptive: AdaptiveProbability | ScheduledProbability | None = None
     pseudo: bool = False
-    growth: Callable[[jax.Array], jax.Array] | None = None
+    growth: Growth | None = None
     truncation: float | None = None
     standing: int | None = None
 
@@ -88,7 +89,7 @@ class GAN:
             raise UserError("family.pseudo=True needs family.adaptive, which says how often")
         if self.adaptive is not None and self.augment is None and not self.pseudo:
             raise UserError("family.adaptive adapts the probability of family.augment (or pseudo), and there is none")
-        if self.truncation is not None and self.truncation <= 0:
+        if self.truncation is not None and self.truncation <= 0 and not hasattr(self.generator, "mapping"):
             raise UserError(f"family.truncation={self.truncation}: it must be above 0, or None")
         if self.standing is not None and self.standing < 1:
             raise UserError(f"family.standing={self.standing}: it must be at least 1 batch, or None")
@@ -101,10 +102,18 @@ class GAN:
     def losses(self) -> Mapping[str, LossFn]:
         return {"disc": self._disc_loss, "gen": self._gen_loss}
 
+    def check_batch(self, batch_size: int) -> None:
+        """Raises UserError for a batch size that a network cannot use."""
+        for network in (self.generator, self.discriminator):
+            if hasattr(network, "check_batch"):
+                network.check_batch(batch_size)
+
     def init(self, key: jax.Array, batch: Batch) -> tuple[dict[str, PyTree], PyTree]:
         disc_key, gen_key, z_key = jax.random.split(key, 3)
         z, cond = normal(example_keys(z_key, batch), (self.latent,)), self._cond(batch)
         shape = batch["x"].shape[1:]
+        if self.growth is not None:
+            self.growth.check(shape)
         outputs = 1 + (self.conditioning.num_classes if self.auxiliary else 0)
         hint = f"the discriminator needs outputs={outputs}"
         disc, disc_kept = self._critic.create_whole(disc_key, batch["x"], cond, (outputs,), hint)
@@ -120,7 +129,7 @@ class GAN:
         if self.adaptive is not None:
             extra["adaptive"] = self.adaptive.init()
         if self.growth is not None:
-            extra["progress"] = jnp.float32(0)
+            extra["progress"] = self.growth(jnp.int32(0))
         return params, extra
 
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
@@ -228,7 +237,8 @@ class GAN:
             fake, _ = generate(latent)
         else:
             fake, kept["gen"] = generate(latent)
-        real, fake = self._show(batch["x"], fake, fold(keys, 3), extra)
+        real = batch["x"] if self.growth is None else self.growth.show(batch["x"], extra["progress"])
+        real, fake = self._show(real, fake, fold(keys, 3), extra)
         real_out, kept["disc"] = judge(real)
         fake_out, kept["disc"] = judge(fake, kept=kept["disc"])
 

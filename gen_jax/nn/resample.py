@@ -50,6 +50,18 @@ def fir_upsample(x: jax.Array, taps: Sequence[float] = (1, 1)) -> jax.Array:
     return x
 
 
+def fir_filter(x: jax.Array, taps: Sequence[float], padding: int, gain: float = 1.0) -> jax.Array:
+    """The filter alone, with `padding` zeros around the image: [b, h, w, c] -> [b, h + 2 padding - len(taps) + 1, ...].
+
+    gain: what a constant image is multiplied by. The number of taps may be odd."""
+    weights = [gain**0.5 * t / sum(taps) for t in taps]
+    for axis in (1, 2):
+        x = _pad(x, axis, padding, padding)
+        size = x.shape[axis] - len(weights) + 1
+        x = _weighted([(w, jax.lax.slice_in_dim(x, i, i + size, axis=axis)) for i, w in enumerate(weights)])
+    return x
+
+
 RESAMPLE: dict[str, Callable[[jax.Array, Sequence[float]], jax.Array]] = {
     "keep": lambda x, taps: x,
     "down": fir_downsample,

@@ -56,6 +56,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
     parallel.check_batch_size(settings.batch_size, mesh)
     source = load(config.data.to_dict())
     setup = set_up(config.to_dict(), source.info)
+    if hasattr(setup.family, "check_batch"):
+        setup.family.check_batch(settings.batch_size)
     data = batches(
         source,
         settings.batch_size,

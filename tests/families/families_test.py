@@ -65,8 +65,43 @@ NEED_LABELS = (
     "meanflow_guided",
     "consistency_distilled",
 )
+STYLED = {"width": 8, "layers": 2, "channel_base": 64, "channel_max": 8, "lr_multiplier": 1.0}
+GROWING = {
+    **GAN,
+    "generator": {"name": "nn.ProgressiveGenerator", "channel_base": 64, "channel_max": 8},
+    # one group: the statistics of several depend on the order of a batch by definition
+    "discriminator": {"name": "nn.ProgressiveDiscriminator", "channel_base": 64, "channel_max": 8, "group": None},
+    "growth": {"name": "nn.Growth", "stages": 1, "hold": 2, "fade": 8, "start": 0.5},
+}
 TABLE = {
     "gan": GAN,
+    "gan_progressive": {
+        **GROWING,
+        "loss": {"name": "losses.wasserstein"},
+        "disc_penalties": {
+            "gradient": {"name": "losses.Penalty", "of": {"name": "losses.gradient_penalty"}, "weight": 10.0},
+            "drift": {"name": "losses.Penalty", "of": {"name": "losses.drift"}, "weight": 0.001},
+        },
+    },
+    "gan_stylegan": {
+        **GROWING,
+        "generator": {"name": "nn.StyleGANGenerator", **STYLED},
+        "discriminator": {**GROWING["discriminator"], "blur": (1, 2, 1)},
+    },
+    "gan_stylegan2": {
+        **GAN,
+        "generator": {"name": "nn.StyleGAN2Generator", **STYLED},
+        "discriminator": {
+            "name": "nn.StyleGAN2Discriminator",
+            "channel_base": 64,
+            "channel_max": 8,
+            "group": None,
+            "layers": 2,
+            "lr_multiplier": 1.0,
+        },
+        "disc_penalties": {"r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2}},
+        "gen_penalties": {"path": {"name": "losses.Penalty", "of": {"name": "losses.PathLength"}, "every": 2}},
+    },
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
     "gan_little_data": {
         **GAN,

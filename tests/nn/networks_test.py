@@ -19,9 +19,13 @@ from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
+from gen_jax.nn.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from gen_jax.nn.r3gan import R3GANDiscriminator, R3GANGenerator
-from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
 from gen_jax.nn.resnet_gan import ResNetDiscriminator, ResNetGenerator
+from gen_jax.nn.stylegan import StyleGANGenerator
+from gen_jax.nn.stylegan2 import StyleGAN2Generator
+from gen_jax.nn.stylegan2_discriminator import StyleGAN2Discriminator
+from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -37,6 +41,11 @@ BIGGAN = {"width": 8, "multipliers": (1, 2), "shared": 4, "attention": (8,), "sh
 UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
 R3GAN = {"widths": (8, 4), "groups": (4, 2), "blocks": 1}
 TRANSGAN_G, TRANSGAN_D = {"width": 32, "depths": (1, 1), "heads": 2}, {"width": 16, "depth": 1, "patch": 1, "heads": 2}
+
+GROWN = {"channel_base": 64, "channel_max": 8}
+STYLED = GROWN | {"shape": IMAGE, "width": 8, "layers": 2, "lr_multiplier": 1.0}
+ALONE = GROWN | {"stddev_features": 0}  # an example's output must not depend on the others here
+STYLE2 = ALONE | {"layers": 2, "lr_multiplier": 1.0}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -57,6 +66,14 @@ NETWORKS = {
         IMAGE,
         (1,),
     ),
+    "progressive generator": (ProgressiveGenerator, GROWN | {"shape": IMAGE}, (6,), IMAGE),
+    "progressive discriminator": (ProgressiveDiscriminator, ALONE, IMAGE, (1,)),
+    "stylegan generator": (StyleGANGenerator, STYLED, (6,), IMAGE),
+    "stylegan discriminator": (ProgressiveDiscriminator, ALONE | {"blur": (1, 2, 1)}, IMAGE, (1,)),
+    "stylegan2 generator": (StyleGAN2Generator, STYLED, (6,), IMAGE),
+    "stylegan2 generator, residual": (StyleGAN2Generator, STYLED | {"architecture": "residual"}, (6,), IMAGE),
+    "stylegan2 discriminator": (StyleGAN2Discriminator, STYLE2, IMAGE, (1,)),
+    "stylegan2 discriminator, skips": (StyleGAN2Discriminator, STYLE2 | {"architecture": "skip"}, IMAGE, (1,)),
     "dit": (DiT, DIT, IMAGE, IMAGE),
     "dit, two values": (DiT, DIT | {"channels_per_value": 2, "remat": True}, (4, 6, 3), (4, 6, 6)),
     "dit, modern": (DiT, MODERN, IMAGE, IMAGE),
@@ -75,7 +92,7 @@ NETWORKS = {
     "transgan generator": (TransGANGenerator, TRANSGAN_G | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
     "transgan discriminator": (TransGANDiscriminator, TRANSGAN_D, (4, 6, 3), (1,)),
 }
-ADVERSARIAL = ["r3gan generator", "r3gan discriminator", "transgan generator", "transgan discriminator"]
+ADVERSARIAL = [name for name in NETWORKS if name.startswith(("r3gan", "transgan", "progressive", "stylegan"))]
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
 NORMALIZED = ["resnet generator", "biggan generator", "biggan-deep generator"]  # over the batch
 NEED_LABELS = ["resnet discriminator", "biggan-deep discriminator"]

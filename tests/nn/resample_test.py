@@ -7,7 +7,7 @@ import scipy.signal
 
 from gen_jax.errors import UserError
 from gen_jax.nn.layers import upsample
-from gen_jax.nn.resample import fir_downsample, fir_upsample, resampled
+from gen_jax.nn.resample import fir_downsample, fir_filter, fir_upsample, resampled
 
 TAPS = [(1, 1), (1, 3, 3, 1), (1, 2, 5, 3, 2, 1)]  # the last one is not symmetric
 
@@ -63,3 +63,27 @@ def test_resampled():
         resampled(x, "dwn")
     with pytest.raises(UserError, match=r"even number of taps, got \(1, 2, 1\)"):
         jax.eval_shape(lambda x: fir_upsample(x, (1, 2, 1)), x)
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (1, 3, 3, 1), (1, 5, 10, 10, 5, 1)], ids=len)
+def test_a_constant_image_is_kept(taps):
+    """By filters whose even and odd taps have the same sum."""
+    x, reach = jnp.full((1, 12, 12, 2), 1.7), len(taps)
+    for y in (fir_upsample(x, taps), fir_downsample(x, taps), fir_filter(x, taps, len(taps) // 2)):
+        inside = y[:, reach // 2 : -(reach // 2) or None, reach // 2 : -(reach // 2) or None]
+        np.testing.assert_allclose(inside, jnp.full_like(inside, 1.7), rtol=1e-6)
+    np.testing.assert_allclose(
+        fir_filter(x, taps, 0, gain=4.0), jnp.full((1, 13 - reach, 13 - reach, 2), 6.8), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("frequency", [0.0, 0.1, 0.25, 0.4, 0.5])
+def test_the_frequency_response_of_the_binomial_filters(frequency):
+    """(1 + z)^n / 2^n has the response cos(pi f)^n: the constant passes, the checkerboard does not."""
+    wave = np.cos(2 * np.pi * frequency * np.arange(40) + 0.3)
+    image = jnp.asarray(np.broadcast_to(wave[:, None], (40, 40))[None, :, :, None], jnp.float32)
+    for taps in ((1, 1), (1, 2, 1), (1, 3, 3, 1)):
+        n = len(taps) - 1
+        shifted = np.cos(2 * np.pi * frequency * (np.arange(40 - n) + n / 2) + 0.3)  # the centre of each window
+        got = fir_filter(image, taps, 0)[0, :, 5, 0]
+        np.testing.assert_allclose(got, np.cos(np.pi * frequency) ** n * shifted, atol=1e-5)

@@ -1,0 +1,83 @@
+"""StyleGAN2: modulated convolutions, path-length regularization and lazily paid penalties.
+
+Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN (arXiv:1912.04958).
+
+    python -m gen_jax.main --config=configs/gan/stylegan2.py --workdir=runs/stylegan2
+
+Measured on digits: not yet.
+The variants were built, not trained. cifar10 and ffhq256 are the authors' settings "cifar" and "paper256" of the
+program of arXiv:2006.06676 without augmentation, in bfloat16 where theirs are in float16. A penalty of every k-th step
+enters that step's one update; the authors make a second update with it, and so lower the rate and Adam's decays by
+k / (k + 1), for which there is no reason here. Of the path lengths they take half of the batch.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("digits", "cifar10", "ffhq256")
+
+
+def get_config(variant: str = "digits") -> ConfigDict:
+    """The config of a variant: digits, cifar10 or ffhq256."""
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
+    adam = dict(name="adam", learning_rate=2.5e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    config = ConfigDict(
+        dict(
+            seed=0,
+            family=dict(
+                name="families.GAN",
+                generator=dict(
+                    name="nn.StyleGAN2Generator", width=64, layers=2, channel_base=256, channel_max=32, mixing=0.9
+                ),
+                discriminator=dict(name="nn.StyleGAN2Discriminator", channel_base=256, channel_max=32, group=8),
+                # num_classes=None: the data's classes, and both players are conditional on them
+                conditioning=dict(name="nn.OneHot", num_classes=0),
+                loss=dict(name="losses.non_saturating"),
+                latent=64,
+                disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.1, every=16)),
+                gen_penalties=dict(
+                    path_length=dict(name="losses.Penalty", of=dict(name="losses.PathLength"), weight=2.0, every=4)
+                ),
+            ),
+            data=dict(name="digits"),
+            optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
+            ema=dict(gen=dict(decay=0.998)),
+            train=dict(
+                steps=2000,
+                batch_size=64,
+                steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
+                log_every=100,
+                checkpoint_every=500,
+                keep=3,
+                sample_every=500,
+                flip=False,
+                max_skipped=10,
+                on_collapse="warn",
+            ),
+            parallel=dict(data=-1),
+            sample=dict(num=100, batch_size=100, seed=0),
+            evals=dict(),
+        )
+    )
+    if variant in ("cifar10", "ffhq256"):
+        precision = dict(clamp=256.0, dtype="bfloat16")
+        config.family.latent = 512
+        config.family.generator = dict(name="nn.StyleGAN2Generator", width=512, channel_max=512, **precision)
+        config.family.discriminator = dict(name="nn.StyleGAN2Discriminator", channel_max=512, **precision)
+        config.train.update(batch_size=64, checkpoint_every=10_000, sample_every=10_000)
+    if variant == "cifar10":
+        config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
+        config.family.generator.update(layers=2, channel_base=32768, mixing=0.0)
+        config.family.discriminator.update(channel_base=32768, architecture="plain", group=32)
+        config.family.disc_penalties.r1.weight = 0.01
+        config.family.gen_penalties = dict()
+        config.ema.gen = dict(halflife=7812, rampup=0.05)  # 500,000 images
+        config.train.steps = 1_562_500
+    if variant == "ffhq256":
+        config.data = dict(name="image_folder", path=None, resolution=256, channels=3, on_error="refuse")
+        config.family.generator.update(layers=8, channel_base=16384, mixing=0.9)
+        config.family.discriminator.update(channel_base=16384, group=8)
+        config.family.disc_penalties.r1.weight = 1.0
+        config.ema.gen = dict(halflife=312.5, rampup=1.0)  # 20,000 images
+        config.train.update(steps=390_625, flip=True)
+    return config
