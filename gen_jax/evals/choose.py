@@ -64,9 +64,11 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     return Choice(name, lambda: network(**settings), note)
 
 
-def default_metrics(labelled: bool) -> list[str]:
-    """What is measured where no metric is named. labelled: whether the samples were asked for by class."""
-    return ["fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
+def default_metrics(labelled: bool, answered: bool = False) -> list[str]:
+    """What is measured where no metric is named. labelled: whether the samples were asked for by class. answered:
+    whether it is known what should have come of them."""
+    known = ["translation_error"] if answered else []
+    return [*known, "fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
 
 
 def _own(reference: Reference) -> Network:
