@@ -84,11 +84,10 @@ def run(
     model, info = trained.setup.family, trained.info
     if info.dtype != "uint8" and target is not None and not target.suffix:
         raise UserError(f"--out={out}: the samples are {info.dtype} and no pictures; write them to an .npz")
-    if source is not None and num is None:
-        num = of_files(str(source), model, info).count
+    given = conditions(model, info, trained.config["data"]) if source is None else of_files(str(source), model, info)
+    num = num or (None if source is None else given.count) or 64
     labels = None if label is None else [_class(label, model, info)] * num
     size = batch_size or trained.config["sample"]["batch_size"]
-    given = conditions(model, info, trained.config["data"]) if source is None else of_files(str(source), model, info)
     generate = make_generate(model, info, size, parallel.split_batch(trained.mesh), given)
     samples = generate(trained.state, num, seed, labels)
     if target is not None:
