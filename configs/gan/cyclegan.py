@@ -40,7 +40,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 pool=50,
                 direction="AB",
             ),
-            data=dict(name="pairs", of="digits", kind="inverted", paired=False),
+            data=dict(name="pairs", of="digits", kind="inverted", paired=False, direction="AB"),
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.99)),
             train=dict(

@@ -34,7 +34,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 loss=dict(name="losses.non_saturating"),
                 l1=100.0,
             ),
-            data=dict(name="pairs", of="digits", kind="edges", paired=True),
+            data=dict(name="pairs", of="digits", kind="edges", paired=True, direction="AB"),
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.99)),
             train=dict(

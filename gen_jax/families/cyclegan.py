@@ -152,8 +152,9 @@ class CycleGAN:
         keys, index, cond = example_keys(key, batch), example_index(batch), self._cond(batch)
         loss, metrics, extra = jnp.float32(0), [], {"pool": {}, "memory": {}}
         for i, (domain, x) in enumerate(real.items()):
+            batch_key = jax.random.fold_in(key, 2**31 + i)  # beyond all indices, by which examples' keys are folded
             shown, extra["pool"][domain] = ImagePool(self.pool).query(
-                state.extra["pool"][domain], fake[domain], index, jax.random.fold_in(key, -1 - i), fold(keys, 4 + i)
+                state.extra["pool"][domain], fake[domain], index, batch_key, fold(keys, 4 + i)
             )
             own = params["disc"][domain]
             judge = critic(self._critic, own, cond, fold(keys, 6 + i))

@@ -16,6 +16,8 @@ from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
+from gen_jax.nn.patch import PatchDiscriminator
+from gen_jax.nn.translators import ResNetTranslator, UNetTranslator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -28,6 +30,9 @@ ADM = UNET | {"head_width": 4, "scale_shift": True, "resblock_updown": True}
 NCSN = LEVELS | {"taps": (1, 3, 3, 1), "encoder": "residual", "decoder": "skip"}
 EDM2 = LEVELS | {"head_width": 4}
 UVIT = {"width": 16, "depth": 2, "heads": 2, "patch": 2}
+
+PATCH = {"layers": 1, "width": 8}
+RESNET = {"shape": IMAGE, "width": 4, "downs": 1, "blocks": 1, "norm": "none"}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -48,9 +53,13 @@ NETWORKS = {
     "edm2": (EDM2UNet, EDM2 | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
     "fourier inputs": (FourierInputs, {"network": DiT(**DIT), "exponents": (2, 3)}, IMAGE, IMAGE),
     "fourier inputs, none": (FourierInputs, {"network": DiT(**DIT), "exponents": ()}, IMAGE, IMAGE),
+    "patch": (PatchDiscriminator, PATCH, IMAGE, (2, 2, 1)),
+    "resnet translator": (ResNetTranslator, RESNET | {"shape": (8, 8, 3)}, IMAGE, (8, 8, 3)),
+    "unet translator": (UNetTranslator, {"shape": IMAGE, "width": 4, "depth": 2}, (4, 8, 3), (4, 8, 1)),
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
 }
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
+TRANSLATORS = ["patch", "resnet translator", "unet translator"]
 table = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -108,7 +117,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     assert 0 < difference < 0.1
 
 
-SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit"]
+SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit", *TRANSLATORS]
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in SPATIAL])  # the others: next test
@@ -157,6 +166,15 @@ def test_spatial_context_matters_without_another(name):
         (EDM2UNet(**EDM2 | {"head_width": 5}), (1, 8, 8, 1), "head_width=5 must divide the 16 channels"),
         (UViT(**UVIT | {"depth": 3}), (1, 8, 8, 1), "depth=3 counts the blocks down and up and must be even"),
         (UViT(**UVIT | {"patch": 3}), (1, 8, 8, 1), "UViT: patch=3 does not divide"),
+        (PatchDiscriminator(**PATCH | {"layers": 2}), (1, 8, 8, 1), "8x8 leave no patch .* it takes 12x12 or more"),
+        (PatchDiscriminator(**PATCH | {"norm": "batch"}), (1, 8, 8, 1), "unknown PatchDiscriminator norm 'batch'"),
+        (ResNetTranslator(**RESNET), (1, 7, 8, 1), "7x8 cannot be halved 1 times; .* multiples of 2, such as 8x8"),
+        (ResNetTranslator(**RESNET | {"downs": 2}), (1, 4, 4, 1), "4x4 are too small .* it takes 8 pixels or more"),
+        (ResNetTranslator(**RESNET | {"norm": "layer"}), (1, 8, 8, 1), "unknown ResNetTranslator norm 'layer'"),
+        (ResNetTranslator(**RESNET | {"shape": ()}), (1, 8, 8, 1), "draws images of shape"),
+        (UNetTranslator(shape=IMAGE, depth=4), (1, 8, 8, 1), "8x8 cannot be halved 4 times; .* such as 16x16"),
+        (UNetTranslator(shape=IMAGE, depth=3, dropout=1.0), (1, 8, 8, 1), "a rate lies in"),
+        (UNetTranslator(shape=IMAGE), (1, 64), "UNetTranslator takes images"),
         (ConvEncoder(outputs=2), (1, 64), "ConvEncoder takes images"),
         (ConvDecoder(shape=(64,)), (1, 6), "ConvDecoder draws images"),
         (MLP(), (1, 64), "either outputs or shape"),
