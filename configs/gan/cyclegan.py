@@ -23,14 +23,14 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, shapes or folder."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=1e-3, b1=0.5, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=4e-4, b1=0.5, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
             family=dict(
                 name="families.CycleGAN",
-                generator=dict(name="nn.ResNetTranslator", width=24, downs=1, blocks=2, norm="none"),
-                discriminator=dict(name="nn.PatchDiscriminator", width=32, layers=1, norm="none"),
+                generator=dict(name="nn.ResNetTranslator", width=24, downs=1, blocks=2, norm="instance"),
+                discriminator=dict(name="nn.PatchDiscriminator", width=32, layers=1, norm="instance"),
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
                 loss=dict(name="losses.least_squares"),
                 # the paper halves the discriminators' least squares only, losses.least_squares all
