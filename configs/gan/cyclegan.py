@@ -29,7 +29,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             seed=0,
             family=dict(
                 name="families.CycleGAN",
-                generator=dict(name="nn.ResNetTranslator", width=24, downs=1, blocks=2, norm="instance"),
+                generator=dict(name="nn.ResNetTranslator", width=24, downs=0, blocks=2, norm="instance"),
                 discriminator=dict(name="nn.PatchDiscriminator", width=32, layers=1, norm="instance"),
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
                 loss=dict(name="losses.least_squares"),
@@ -73,10 +73,11 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.generator = dict(name="nn.ResNetTranslator", width=64, downs=2, blocks=9, norm="instance")
         config.family.discriminator = dict(name="nn.PatchDiscriminator", width=64, layers=3, norm="instance")
         # 100 epochs of horse2zebra's 1,334 images, and 100 in which the rate falls to zero
-        rate = dict(name="linear_schedule", init_value=2e-4, end_value=0.0, transition_begin=133_400)
-        rate["transition_steps"] = 133_400
-        for player in ("disc", "gen"):
-            config.optim[player].learning_rate = dict(rate)
+        half = 133_400
+        rate = dict(
+            name="linear_schedule", init_value=2e-4, end_value=0.0, transition_begin=half, transition_steps=half
+        )
+        config.optim = dict(disc={**adam, "learning_rate": rate}, gen={**adam, "learning_rate": dict(rate)})
         config.ema = dict()
         config.train.update(
             steps=266_800, batch_size=1, log_every=100, checkpoint_every=13_340, sample_every=13_340, flip=True

@@ -7,8 +7,8 @@ Isola et al. 2016, Image-to-Image Translation with Conditional Adversarial Netwo
 
 digits: digits and their drawings by edges; with --config.data.kind=inverted or rotated other partners. shapes: filled
 shapes and their outlines, 32x32 in colour. folder: any pairs (--config.data.path=DIR with A/ and B/, or images that
-show both side by side; --config.data.direction=BA from B to A), with the paper's network and numbers for 256x256; there,
-images were also enlarged to 286x286 and cropped at random, which is not done here.
+show both side by side; --config.data.direction=BA from B to A), with the paper's network and numbers for 256x256;
+there, images were also enlarged to 286x286 and cropped at random, which is not done here.
 
 Measured on digits: not yet.
 """

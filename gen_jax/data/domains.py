@@ -95,10 +95,12 @@ def _halved(files: Files, places: dict[str, tuple[str, str]]) -> tuple[Files, di
             with Image.open(io.BytesIO(files.read(name))) as image:
                 if image.width != 2 * image.height:
                     wrong.append(f"{name} ({image.width}x{image.height})")
-        except Exception:  # noqa: S112 - a broken file is reported with all others when it is decoded
+        except Exception:
             continue
     if wrong:
-        raise UserError(f"{files.path}: no second domain, {len(wrong)} images: {listing(wrong, 3)}; expected {EXPECTED}")
+        raise UserError(
+            f"{files.path}: no second domain, {len(wrong)} images: {listing(wrong, 3)}; expected {EXPECTED}"
+        )
 
     def read(name: str) -> bytes:
         domain, _, own = name.partition("/")
@@ -107,7 +109,9 @@ def _halved(files: Files, places: dict[str, tuple[str, str]]) -> tuple[Files, di
         left = 0 if domain == "A" else image.width // 2
         half = image.crop((left, 0, left + image.width // 2, image.height))
         out = io.BytesIO()
-        (half if half.mode in ("L", "RGB", "RGBA", "P", "LA") else half.convert("RGB")).save(out, "png", compress_level=0)
+        (half if half.mode in ("L", "RGB", "RGBA", "P", "LA") else half.convert("RGB")).save(
+            out, "png", compress_level=0
+        )
         return out.getvalue()
 
     halves = {f"{domain}/{name}": (split, domain) for domain in "AB" for name, (split, _) in places.items()}

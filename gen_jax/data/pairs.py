@@ -39,9 +39,10 @@ def pairs(
     counter-clockwise), or as "edges": of digits the largest less the smallest value of the 3x3 pixels around each, of
     shapes the outline in the shape's colour on its ground.
 
-    The user's own (path: a folder, .tar or .zip; of="folder" says that one is needed): trainA/, trainB/, testA/, testB/ as CycleGAN's data sets; or A/ and
-    B/, by themselves or with train/ and test/ (or val/) above or below; or, as pix2pix's data sets, images twice as
-    wide as high that show A on the left and B on the right. Partners have the same name, but for its ending.
+    The user's own (path: a folder, .tar or .zip; of="folder" says that one is needed): trainA/, trainB/, testA/,
+    testB/ as CycleGAN's data sets; or A/ and B/, by themselves or with train/ and test/ (or val/) above or below; or,
+    as pix2pix's data sets, images twice as wide as high that show A on the left and B on the right. Partners have the
+    same name, but for its ending.
 
     Args:
       paired: False gives each x in the train split the image of another example, one and the same by `seed`, so that

@@ -23,7 +23,7 @@ class Samples:
 
     chunks: begins anew at each call, and gives {"x": [b, ...], "label": [b]} (label where there is one), in order.
     count: how many in all. info: their shape and type. facts: what receipts say of how they were made. checkpoint: the
-    step that they were drawn at; None: they are another program's. fields: what else the chunks have (image, target)."""
+    step that they were drawn at; None: they are another program's. fields: what else chunks have (image, target)."""
 
     chunks: Callable[[], Iterator[Mapping[str, np.ndarray]]]
     count: int

@@ -150,7 +150,8 @@ class CycleGAN:
     def _disc_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
         real, fake = self._domains(batch), self._fakes(params, batch, key)
         keys, index, cond = example_keys(key, batch), example_index(batch), self._cond(batch)
-        loss, metrics, extra = jnp.float32(0), [], {"pool": {}, "memory": {}}
+        loss, metrics = jnp.float32(0), []
+        extra: dict[str, dict[str, PyTree]] = {"pool": {}, "memory": {}}
         for i, (domain, x) in enumerate(real.items()):
             batch_key = jax.random.fold_in(key, 2**31 + i)  # beyond all indices, by which examples' keys are folded
             shown, extra["pool"][domain] = ImagePool(self.pool).query(
@@ -173,7 +174,7 @@ class CycleGAN:
         keys, cond = example_keys(key, batch), self._cond(batch)
         adversarial = cycle = identity = jnp.float32(0)
         for i, way in enumerate(DIRECTIONS):
-            source, target = way
+            source, target = way[0], way[1]
             judge = critic(self._critic, params["disc"][target], cond, fold(keys, 6 + i))
             adversarial += self.loss(judge(real[target]), judge(fake[target]))[1].mean()
             back = self.translate(params, way[::-1], fake[target], cond, fold(keys, 8 + i), train=True)

@@ -150,9 +150,7 @@ class UNetTranslator(nn.Module):
         return activation(self.final)(x.astype(jnp.float32))
 
 
-def start(
-    x: jax.Array, context: Context, shape: tuple[int, ...], halvings: int, norm: str, network: str
-) -> jax.Array:
+def start(x: jax.Array, context: Context, shape: tuple[int, ...], halvings: int, norm: str, network: str) -> jax.Array:
     """The input with the context's spatial map. Raises UserError for what a translator cannot take."""
     _, h, w, _ = image_size(x, network)
     context.only("vector", "spatial", network=network)

@@ -229,9 +229,7 @@ def roll_back(
     return step, state, metadata | {"rollbacks": metadata["rollbacks"] + 1}
 
 
-def measure(
-    evaluator: Evaluator, run: Run, stream: Stream, fields: tuple[str, ...]
-) -> tuple[dict[str, float], float]:
+def measure(evaluator: Evaluator, run: Run, stream: Stream, fields: tuple[str, ...]) -> tuple[dict[str, float], float]:
     """The figures of the run as it is now, and the seconds that they took. fields: that the stream has beside x."""
     start = time.perf_counter()
     facts = {"seed": evaluator.seed, **describe_family(run.setup.family), "ema": bool(run.state.ema)}

@@ -148,7 +148,7 @@ def test_domains_of_several_sizes_without_pairs(tmp_path):
     test = pairs("test", path=path, paired=False)
     assert test.info.paired
     assert (number_of(test[1]["image"]), number_of(test[1]["x"])) == (2, 102)
-    with pytest.raises(UserError, match="10 images of the train split have no partner .*: a0, a1, a2 and 7 more"):
+    with pytest.raises(UserError, match=r"10 images of the train split have no partner .*: a0, a1, a2 and 7 more"):
         pairs(path=path)
 
 
@@ -207,5 +207,7 @@ def test_the_command():
     command = [sys.executable, "-m", "gen_jax.data", "--source=pairs", "--kind=rotated", "--nopaired"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "train: 1,442 examples of shape [8, 8, 1], with image [8, 8, 1] of another example (not paired)" in done.stdout
+    assert (
+        "train: 1,442 examples of shape [8, 8, 1], with image [8, 8, 1] of another example (not paired)" in done.stdout
+    )
     assert "test: 355 examples of shape [8, 8, 1], with image [8, 8, 1]\n" in done.stdout
