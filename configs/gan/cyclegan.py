@@ -62,9 +62,9 @@ def get_config(variant: str = "digits") -> ConfigDict:
     )
     if variant == "shapes":
         config.data.update(of="shapes", kind="edges")
-        config.family.generator.update(downs=1, blocks=3)
+        config.family.generator.update(width=16, downs=1, blocks=3)
         config.family.discriminator.update(layers=2)
-        config.train.update(steps=1500, batch_size=16)
+        config.train.update(batch_size=16)
     if variant == "folder":
         config.data = dict(
             name="pairs", of="folder", path=None, paired=False, direction="AB", resolution=256, channels=None,

@@ -1,6 +1,7 @@
 """What samples are asked for: conditions from labels, data, files; and how they go through drawing and evaluation."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import gen_jax.evaluate
+import gen_jax.main
+import gen_jax.sample
+from gen_jax.cli import load_config
 from gen_jax.data.memory import InMemory
 from gen_jax.data.pairs import pairs
 from gen_jax.errors import UserError
@@ -17,7 +22,7 @@ from gen_jax.evals.run import Samples, evaluate
 from gen_jax.evals.translation_error import translation_error
 from gen_jax.tasks.conditions import conditions, in_turn, of_files, of_source
 from gen_jax.tasks.generation import make_generate
-from gen_jax.training.setup import example_batch
+from gen_jax.training.setup import example_batch, set_up
 from gen_jax.training.workdir import data_info, describe
 from gen_jax.training.writers import arranged, make_grid
 from gen_jax.types import DataInfo, TrainState
@@ -156,9 +161,33 @@ def test_translation_error_by_hand():
         translation_error(x[:1], target, image)
 
 
-def test_unpaired_labels_are_refused():
-    from gen_jax.training.setup import set_up
+@pytest.mark.slow
+def test_translations_are_measured_in_training_and_afterwards_both_ways(tmp_path):
+    """The best checkpoint by the error; and the same run evaluated in the other direction, with its data turned."""
+    config = load_config(str(Path(__file__).parents[2] / "configs" / "gan" / "cyclegan.py"))
+    config.train.update(steps=2, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+    config.sample.update(num=4, batch_size=32)
+    config.family.generator.update(width=4, blocks=1)
+    config.family.discriminator.width = 4
+    metrics = dict(error=dict(name="evals.translation_error"))
+    config.evals = dict(every=1, num=40, metrics=metrics, best=dict(figure="translation_error", mode="min"))
+    _, rows = gen_jax.main.run(config, tmp_path)
+    assert np.isfinite(rows["evals/translation_error"]).all()
+    assert len(rows["evals/translation_error/ratio"]) == 2
+    there, back = (
+        gen_jax.evaluate.run(tmp_path, "translation_error", family=family)["figures"]
+        for family in (None, {"direction": "BA"})
+    )
+    assert there["translation_error"]["receipt"]["samples"]["count"] == 355
+    assert there["translation_error/identity"]["value"] == back["translation_error/identity"]["value"]
+    assert there["translation_error"]["value"] != back["translation_error"]["value"]
+    assert back["translation_error"]["receipt"]["samples"]["direction"] == "BA"
+    drawn = gen_jax.sample.run(tmp_path, num=3, family={"direction": "BA"})
+    np.testing.assert_array_equal(drawn["image"], 255 - drawn["target"])
+    np.testing.assert_array_equal(drawn["target"], pairs("test").take(np.arange(3))["image"])
 
+
+def test_unpaired_labels_are_refused():
     spec = {
         "name": "families.CycleGAN",
         "generator": {"name": "nn.ResNetTranslator", "width": 2, "downs": 0, "blocks": 1},
