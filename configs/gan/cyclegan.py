@@ -29,6 +29,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             seed=0,
             family=dict(
                 name="families.CycleGAN",
+                # downs=0: one that halves the image was seen to see enough of it to turn zeros into ones
                 generator=dict(name="nn.ResNetTranslator", width=24, downs=0, blocks=2, norm="instance"),
                 discriminator=dict(name="nn.PatchDiscriminator", width=32, layers=1, norm="instance"),
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
@@ -61,7 +62,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         )
     )
     if variant == "shapes":
-        config.data.update(of="shapes", kind="edges")
+        config.data.update(of="shapes", kind="edges", size=10_000)
         config.family.generator.update(width=16, downs=1, blocks=3)
         config.family.discriminator.update(layers=2)
         config.train.update(batch_size=16)

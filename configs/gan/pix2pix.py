@@ -55,7 +55,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         )
     )
     if variant == "shapes":
-        config.data.update(of="shapes", kind="edges")
+        config.data.update(of="shapes", kind="edges", size=10_000)
         config.family.generator.update(depth=5, dropped=2)
         config.family.discriminator.update(layers=2)
         config.train.update(batch_size=16)
