@@ -41,7 +41,7 @@ class ResNetTranslator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, context: Context, train: bool = False) -> jax.Array:
-        x = start(x, context, self.shape, self.downs, self.norm, "ResNetTranslator")
+        x = translator_input(x, context, self.shape, self.downs, self.norm, "ResNetTranslator")
         if min(x.shape[1:3]) >> self.downs < 2 or min(x.shape[1:3]) < 4:
             raise UserError(
                 f"ResNetTranslator: images of {x.shape[1]}x{x.shape[2]} are too small to be padded by reflection; it "
@@ -117,7 +117,7 @@ class UNetTranslator(nn.Module):
             raise UserError(f"UNetTranslator: dropout={self.dropout}: a rate lies in [0, 1)")
         if self.depth < 1:
             raise UserError(f"UNetTranslator: depth={self.depth}: it must be at least 1")
-        x = start(x, context, self.shape, self.depth, self.norm, "UNetTranslator")
+        x = translator_input(x, context, self.shape, self.depth, self.norm, "UNetTranslator")
         widths = [self.width * min(2**i, 8) for i in range(self.depth)]
         last = self.depth - 1
 
@@ -150,7 +150,9 @@ class UNetTranslator(nn.Module):
         return activation(self.final)(x.astype(jnp.float32))
 
 
-def start(x: jax.Array, context: Context, shape: tuple[int, ...], halvings: int, norm: str, network: str) -> jax.Array:
+def translator_input(
+    x: jax.Array, context: Context, shape: tuple[int, ...], halvings: int, norm: str, network: str
+) -> jax.Array:
     """The input with the context's spatial map. Raises UserError for what a translator cannot take."""
     _, h, w, _ = image_size(x, network)
     context.only("vector", "spatial", network=network)
