@@ -32,7 +32,7 @@ from gen_jax.report.runs import Entry, read_entry
 from gen_jax.report.table import LOW, Cell, Column, Row, Table
 from gen_jax.training.restore import open_run
 from gen_jax.training.state import count_params
-from gen_jax.training.writers import make_grid, save_png
+from gen_jax.training.writers import arranged, make_grid, save_png
 
 CONFIGS = Path("configs")
 BEGIN, END = "<!-- gallery -->", "<!-- /gallery -->"
@@ -148,7 +148,8 @@ def _measure(spec: str, config: Any, workdir: Path, num: int, picture: Path) -> 
 def _draw(workdir: Path, num_classes: int, picture: Path) -> None:
     """Four rows of samples; of few classes every one keeps to a column."""
     columns = num_classes * max(1, COLUMNS // num_classes) if 0 < num_classes <= COLUMNS else COLUMNS
-    x = gen_jax.sample.run(workdir, num=4 * columns)["x"]
+    samples = gen_jax.sample.run(workdir, num=4 * columns)
+    x, columns = arranged(samples, num_classes) if "image" in samples else (samples["x"], columns)
     save_png(picture, make_grid(x, columns, cell=32))
 
 

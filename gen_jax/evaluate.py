@@ -31,6 +31,7 @@ from gen_jax.evals.record import add_evaluation, check_target
 from gen_jax.evals.reference import Reference
 from gen_jax.evals.run import Samples, check_same, evaluate
 from gen_jax.sample import check_numbers, open_model, parse_json
+from gen_jax.tasks.conditions import conditions
 from gen_jax.tasks.generation import make_stream
 from gen_jax.training import parallel, writers
 from gen_jax.training.restore import Run
@@ -64,7 +65,8 @@ def run(
     Args:
       evals: "fid,prdc", or a list of names and of specs such as {"name": "prdc", "k": 3}; None: a set that fits the
         data, of which what cannot be computed is left out with its reason.
-      num: how many samples; None: 10,000 of a run, all of those in `samples`.
+      num: how many samples; None: 10,000 of a run (of one that is conditional on more than a label, one for each
+        example of its data's test split), all of those in `samples`.
       features: "inception", "dinov2", or "own", a classifier of the data itself. None: Inception where its weights are
         at hand, else own. Nothing is downloaded unless it is asked for by name.
       weights: the network's file. resize: "clean", "tf-legacy" or "pytorch-fid"; None: the network's usual one.
@@ -98,12 +100,13 @@ def run(
         check_target(target)
         data = opened.config["data"]
         real = Reference(data["name"], functools.partial(load, data), split)
-        drawn = _of_run(opened, num or NUM, seed, batch_size, ema)
+        drawn = _of_run(opened, num, seed, batch_size, ema)
         check_same(drawn, real)
-        labelled = "label" in opened.setup.family.cond_keys
+        labelled = "label" in opened.setup.family.cond_keys or "label" in drawn.fields
 
     console = writers.make_console()
-    wanted = find_metrics(default_metrics(labelled, drawn.info)) if named is None else named
+    usual = default_metrics(labelled, drawn.info, "target" in drawn.fields)
+    wanted = find_metrics(usual) if named is None else named
     network = _network(features, weights, resize, real, drawn, wanted)
     if network is not None:
         if network.note:
@@ -125,13 +128,15 @@ def run(
     return evaluation
 
 
-def _of_run(opened: Run, num: int, seed: int, batch_size: int | None, ema: float | None) -> Samples:
-    """What is drawn from a run."""
+def _of_run(opened: Run, num: int | None, seed: int, batch_size: int | None, ema: float | None) -> Samples:
+    """What is drawn from a run, with the conditions that tasks/conditions.py gives it."""
     family, state = opened.setup.family, opened.state
     size = batch_size or opened.config["sample"]["batch_size"]
-    stream = make_stream(family, opened.info, size, parallel.split_batch(opened.mesh))
+    given = conditions(family, opened.info, opened.config["data"])
+    count = num or given.count or NUM
+    stream = make_stream(family, opened.info, size, parallel.split_batch(opened.mesh), given)
     facts = {"seed": seed, **describe_family(family), "ema": bool(state.ema) if ema is None else ema}
-    return Samples(lambda: stream(state, num, seed), num, opened.info, facts, opened.step)
+    return Samples(lambda: stream(state, count, seed), count, opened.info, facts, opened.step, given.names)
 
 
 def _of_files(

@@ -6,6 +6,12 @@ Other tasks walk through the latent space of a GAN or VAE: --task=interpolate|mi
 The parameters are those of the newest whole checkpoint, averaged (EMA) where the run averages them. Sample i depends
 on (--seed, i) and its label alone. An .npz has x (uint8 [n, h, w, c]) and, where there is one, label [n]; a folder has
 one PNG per sample, in a sub-folder per class where there are labels.
+
+A model that makes images of images takes those of --source=FOLDER|FILE.npz, by default those of its data's test split
+in order: sample i is made from image i. A grid shows image | sample, and beside them the right answer where the data
+have it; an .npz has image and target too. A model that translates both ways goes the other one with --family:
+
+    python -m gen_jax.sample --workdir=DIR --family='{"direction": "BA"}' --out=grid.png
 """
 
 import dataclasses
@@ -25,6 +31,7 @@ import gen_jax.tasks
 from gen_jax import cli
 from gen_jax.build import build, names
 from gen_jax.errors import UserError, unknown
+from gen_jax.tasks.conditions import conditions, of_files
 from gen_jax.tasks.generation import make_generate
 from gen_jax.tasks.latent import Sheet
 from gen_jax.training import parallel
@@ -36,7 +43,7 @@ from gen_jax.types import DataInfo, Family
 
 def run(
     workdir: str | Path,
-    num: int = 64,
+    num: int | None = None,
     *,
     label: int | str | None = None,
     seed: int = 0,
@@ -47,6 +54,7 @@ def run(
     ema: float | None = None,
     checkpoint: int | str | None = None,
     batch_size: int | None = None,
+    source: str | Path | None = None,
     task: str | None = None,
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -55,7 +63,7 @@ def run(
     """Draws `num` samples from the run in `workdir`, and writes them to `out` where it is given.
 
     Args:
-      num: how many.
+      num: how many; None: 64, or one for each image of `source`.
       label: the class of all of them, by name or number; None takes all classes in turn.
       seed: sample i depends on (seed, i) and its label alone.
       steps: of the sampler; None: the config's, as for the next two. sampler: by name, such as "DDIM".
@@ -65,14 +73,17 @@ def run(
       ema: the relative width of the average of the parameters, made of the run's snapshots (training/ema.py).
       checkpoint: the step of the checkpoint to take, or "best" (where config.evals keeps one); None: the newest.
       batch_size: how many are drawn at once; None: the config's sample.batch_size.
+      source: what a model that is conditional on images is given (tasks/conditions.py): a folder or an .npz; None: the
+        test split of its data. Where there are fewer than `num`, they are gone through again, with other noise.
       task: None, or the name of a task of gen_jax/tasks, such as "interpolate"; `num` then counts its rows. options:
         the task's own.
       out: a .png (one grid), an .npz, a folder, or for a film of a task a .gif or .webp. overwrite: whether it may be
         there already.
 
     Returns:
-      {"x": uint8 [num, h, w, c], "label": int32 [num] (conditional models only)}; of a task its sheet, row by row, and
-      its further arrays.
+      {"x": uint8 [num, h, w, c], "label": int32 [num] (conditional models only)}, and of models that are conditional
+      on more than that, what they were given, and "target", what should have come of it, where the data have it. Of a
+      task its sheet, row by row, and its further arrays.
 
     Raises:
       UserError: no run or no whole checkpoint in `workdir`, or an argument that this model cannot serve.
@@ -90,13 +101,15 @@ def run(
         trained.config["sample"]["batch_size"] = batch_size
     chosen = None if label is None else _class(label, model, info)
     if make is not None:
-        sheet = make(trained, num, seed, chosen)
+        sheet = make(trained, num or 64, seed, chosen)
         if target is not None:
             write_sheet(target, sheet.x, sheet.columns, sheet.arrays, film=sheet.film)
         return {"x": sheet.x, **sheet.arrays}
+    given = conditions(model, info, trained.config["data"]) if source is None else of_files(str(source), model, info)
+    num = num or (None if source is None else given.count) or 64
     labels = None if chosen is None else [chosen] * num
     size = trained.config["sample"]["batch_size"]
-    generate = make_generate(model, info, size, parallel.split_batch(trained.mesh))
+    generate = make_generate(model, info, size, parallel.split_batch(trained.mesh), given)
     samples = generate(trained.state, num, seed, labels)
     if target is not None:
         write_samples(target, samples, info)
@@ -120,6 +133,8 @@ def open_model(
     """
     parallel.use_compilation_cache()
     trained = open_run(workdir, checkpoint)
+    if family is not None:
+        trained = _turned(trained, family)
     setup, state = trained.setup, trained.state
     if family is not None:
         setup = set_up(trained.config | {"family": _merge(trained.config["family"], family)}, trained.info)
@@ -168,6 +183,18 @@ def _merge(spec: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         into = isinstance(value, Mapping) and isinstance(old, Mapping) and "name" not in value
         merged[key] = _merge(old, value) if into else value  # type: ignore[arg-type]
     return merged
+
+
+def _turned(trained: Run, family: Mapping[str, Any]) -> Run:
+    """The run with its data the other way round (what was `image` is x), where the family is to go the other way."""
+    before = trained.config["family"].get("direction")
+    if before is None or family.get("direction", before) == before or "image" not in trained.info.conditions:
+        return trained
+    data = {**trained.config["data"], "direction": trained.config["data"].get("direction", "AB")[::-1]}
+    shape, dtype = trained.info.conditions["image"]
+    turned = {**trained.info.conditions, "image": (trained.info.shape, trained.info.dtype)}
+    info = dataclasses.replace(trained.info, shape=shape, dtype=dtype, conditions=turned)
+    return dataclasses.replace(trained, config={**trained.config, "data": data}, info=info)
 
 
 def _override(family: Family, steps: int | None, sampler: str | None, guidance: float | None) -> Family:
@@ -234,7 +261,7 @@ def main(argv: list[str]) -> None:
         if getattr(given, name) is None:
             raise UserError(f"--{name} is needed: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png")
     names = ["num", "label", "seed", "steps", "sampler", "guidance", "ema", "checkpoint", "batch_size", "task"]
-    names += ["out", "overwrite"]
+    names += ["source", "out", "overwrite"]
     family, options = parse_json("family", given.family), parse_json("options", given.options)
     samples = run(given.workdir, family=family, options=options, **{name: getattr(given, name) for name in names})
     print(f"{len(samples['x'])} samples: {given.out}")
@@ -242,7 +269,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "The folder of a run of gen_jax.main.")
-    flags.DEFINE_integer("num", 64, "How many samples.")
+    flags.DEFINE_integer("num", None, "How many samples; default: 64, or one for each image of --source.")
     flags.DEFINE_string("label", None, "The class of all samples, by name or number; default: all in turn.")
     flags.DEFINE_integer("seed", 0, "Sample i depends on (seed, i) and its label alone.")
     flags.DEFINE_integer("steps", None, "Steps of the sampler; default: the config's.")
@@ -254,6 +281,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("ema", None, "Relative width of the average of the parameters, for runs with post-hoc averages.")
     flags.DEFINE_string("checkpoint", None, "The step of the checkpoint to take, or best; default: the newest.")
     flags.DEFINE_integer("batch_size", None, "How many are drawn at once; default: the config's sample.batch_size.")
+    flags.DEFINE_string("source", None, "Images to make samples of: a folder, an archive or an .npz.")
     flags.DEFINE_string("out", None, "Where to write: grid.png, samples.npz, folder/, or film.gif of a task.")
     flags.DEFINE_boolean("overwrite", False, "Whether --out may be there already.")
     cli.run(main)

@@ -25,6 +25,9 @@ Params = Mapping[str, PyTree]
 Cond = Mapping[str, jax.Array]
 """What a sample is conditioned on: label, text, text_mask, image, mask. Empty means unconditional."""
 
+PICTURES = ("x", "image")
+"""Fields that are bytes on the host and floats in [-1, 1] on the device; `mask` keeps its values."""
+
 Metrics = dict[str, jax.Array]
 """Scalars by name. A value of NaN means 'not computed in this step' and is dropped by the logs."""
 
@@ -94,11 +97,15 @@ class DataInfo:
     """What a family must know of its data.
 
     shape: one example's shape, [h, w, c] for images. class_names: empty where there are no labels. dtype: "uint8", or
-    "float32" for what networks see and give as it is: sounds, and latents of an autoencoder."""
+    "float32" for what networks see and give as it is: sounds, and latents of an autoencoder.
+    conditions: (shape, dtype) of the other numeric fields that an example has (image, mask), by name. paired: whether
+    these belong to the example's x; False where they are those of another, as in unpaired translation."""
 
     shape: tuple[int, ...]
     class_names: tuple[str, ...] = ()
     dtype: str = "uint8"
+    conditions: Mapping[str, tuple[tuple[int, ...], str]] = dataclasses.field(default_factory=dict, hash=False)
+    paired: bool = True
 
     @property
     def num_classes(self) -> int:

@@ -99,7 +99,8 @@ def runs(tmp_path_factory) -> Path:
     assert quickstart.returncode == 0, quickstart.stderr
     (place / "stdout").write_text(quickstart.stdout)
     (place / "stderr").write_text(quickstart.stderr)
-    for name, config in (("vae", "configs/vae/vae.py"), ("gan", "configs/gan/vanilla.py")):
+    others = ("vae", "configs/vae/vae.py"), ("gan", "configs/gan/vanilla.py"), ("cyclegan", "configs/gan/cyclegan.py")
+    for name, config in others:
         sizes = "--config.sample.num=4", "--config.sample.batch_size=4"
         done = command("main", f"--config={config}", *SHORT, *sizes, f"--workdir={place}/{name}", env=env)
         assert done.returncode == 0, done.stderr
@@ -181,6 +182,22 @@ def main(name: str, *args: str, says: tuple[str, ...], prepare=None, devices: in
     given = any(arg.startswith("--config=") for arg in args)
     workdir = () if any(arg.startswith("--workdir") for arg in args) else ("--workdir={here}/run",)
     return Row(name, (*(() if given else TINY), *args, *workdir), says, "main", prepare, devices)
+
+
+TRANSLATE = ("--config=configs/gan/cyclegan.py", *SHORT)
+
+
+def domains(**sizes: tuple[int, int]) -> Callable[[Path, Path], None]:
+    """here/images with folders of two images of these sizes each."""
+
+    def prepare(here: Path, runs: Path) -> None:
+        for name, size in sizes.items():
+            for i in range(8):
+                path = here / "images" / name / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", size, (i * 20, 0, 0)).save(path)
+
+    return prepare
 
 
 def recipe(name: str, variant: str = "") -> str:
@@ -313,6 +330,40 @@ BAD = [
         prepare=write("c.py", CLIPPED),
     ),
     main("penalty interval", "--config={here}/c.py", says=("every=0", "1, 2, 3"), prepare=write("c.py", LAZY)),
+    # Translation.
+    main(
+        "no second domain",
+        *TRANSLATE,
+        "--config.data={{'name': 'digits'}}",
+        says=("conditional on 'image'", "have only: x, label", "name='pairs'"),
+    ),
+    main(
+        "a folder without a second domain",
+        *TRANSLATE,
+        "--config.data.path={here}/images",
+        says=("{here}/images", "has domain A and not the second one, B", "trainA/ and trainB/"),
+        prepare=domains(trainA=(8, 8)),
+    ),
+    main(
+        "domains of two sizes",
+        *TRANSLATE,
+        "--config.data.path={here}/images",
+        says=("A's are 8x8, B's are 16x16", "resolution"),
+        prepare=domains(A=(8, 8), B=(16, 16)),
+    ),
+    main(
+        "sizes that cannot be halved",
+        *TRANSLATE,
+        "--config.family.generator.downs=4",
+        says=("8x8 cannot be halved 4 times", "16x16"),
+    ),
+    Row(
+        "data: no second domain",
+        ("--source=pairs", "--path={here}/images"),
+        ("no second domain", "0.png (8x8)"),
+        "data",
+        domains(train=(8, 8)),
+    ),
     main("average", "--config.ema.model.decay=1.5", says=("ema.model.decay=1.5", "below 1")),
     # Data.
     main("unknown data", "--config.data.name=digitz", says=("'digitz'", "did you mean 'digits'?", "image_folder")),
@@ -420,6 +471,18 @@ BAD = [
         prepare=write("file", "x"),
     ),
     sample("sample: out and label", "--out={here}/new/folder/", "--label=11", says=("--label=11",)),
+    sample("sample: nothing is translated", "--source={here}", says=("--source={here}", "leave --source out")),
+    sample(
+        "sample: source of another size",
+        *("--workdir={runs}/cyclegan", "--source={here}/a.npz"),
+        says=("--source={here}/a.npz", "[4, 16, 16, 1]", "[n, 8, 8, 1]"),
+        prepare=arrays(a=(4, 16, 16, 1)),
+    ),
+    sample(
+        "sample: no source",
+        *("--workdir={runs}/cyclegan", "--source={here}/nothing"),
+        says=("{here}/nothing", "no such file or folder"),
+    ),
     sample("sample: checkpoint", "--checkpoint=newest", says=("--checkpoint=newest", "a step, or best")),
     sample("sample: no best", "--checkpoint=best", says=("--checkpoint=best", "config.evals")),
     # Evaluation.
@@ -502,6 +565,14 @@ GOOD = [
     sample("sample: GAN", "--num=3", "--workdir={runs}/gan", says=()),
     sample("sample: points", "--num=30", "--workdir={runs}/toys", says=()),
     evaluate("evaluate: points", "--num=30", "--workdir={here}/run", says=(), prepare=toys),
+    sample("sample: CycleGAN", "--num=3", "--workdir={runs}/cyclegan", says=()),
+    sample(
+        "sample: CycleGAN, the other way, of a folder",
+        *("--workdir={runs}/cyclegan", "--source={here}/images", '--family={{"direction": "BA"}}'),
+        *("--out={here}/x.npz",),
+        says=(),
+        prepare=domains(A=(12, 9)),
+    ),
     evaluate(
         "evaluate: run", "--num=20", "--evals=prdc,sliced_wasserstein", "--workdir={here}/run", says=(), prepare=a_run
     ),
@@ -681,6 +752,17 @@ def test_an_npz_has_x_and_label(row, outcome):
         assert set(arrays) == {"x", "label"}
         assert (arrays["x"].shape, arrays["x"].dtype) == ((20, 8, 8, 1), np.uint8)
         np.testing.assert_array_equal(arrays["label"], np.arange(20) % 10)
+
+
+@pytest.mark.slow
+@good("sample: CycleGAN, the other way, of a folder")
+def test_translations_of_a_folder_stand_beside_their_sources(row, outcome):
+    """One for each image, which is cropped, resized and made grey as the model's images are."""
+    with np.load(outcome(row).here / "x.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"x", "image"}
+        assert arrays["x"].shape == arrays["image"].shape == (8, 8, 8, 1)
+        grey = [round(0.299 * 20 * i) for i in range(8)]
+        np.testing.assert_array_equal(arrays["image"][:, 3, 3, 0], grey)
 
 
 @pytest.mark.slow

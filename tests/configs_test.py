@@ -30,6 +30,9 @@ DATA = {
     "imagenet_resized/64x64": DataInfo((64, 64, 3), THOUSAND),
     "arrays": DataInfo((32, 32, 4), THOUSAND, "float32"),  # latents
     "gaussians_grid": DataInfo((2,), tuple(map(str, range(25))), "float32"),
+    "pairs of digits": DataInfo((8, 8, 1), TEN, conditions={"image": ((8, 8, 1), "uint8")}),
+    "pairs of shapes": DataInfo((32, 32, 3), conditions={"image": ((32, 32, 3), "uint8")}),
+    "pairs of folder": DataInfo((256, 256, 3), conditions={"image": ((256, 256, 3), "uint8")}),
 }
 TRAIN_FIELDS = {
     "steps", "batch_size", "steps_per_call", "log_every", "checkpoint_every", "keep", "sample_every", "flip",
@@ -42,6 +45,13 @@ def load(file):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def data_of(config):
+    """The key in DATA."""
+    if config.data.name == "pairs":
+        return f"pairs of {config.data.of}"
+    return config.data.get("dataset", config.data.name)
 
 
 VARIANTS = [(file, variant) for file in FILES for variant in load(file).VARIANTS]
@@ -59,8 +69,8 @@ def test_each_variant_is_complete_and_builds(file, variant):
         with pytest.raises(UserError, match=r"family\.teacher\.workdir is needed"):
             set_up(config.to_dict(), DATA["digits"])
         return
-    info = DATA[config.data.get("dataset", config.data.name)]
-    if config.data.get("resolution"):
+    info = DATA[data_of(config)]
+    if config.data.get("resolution") and config.data.name != "pairs":
         info = dataclasses.replace(info, shape=(config.data.resolution, config.data.resolution, info.shape[-1]))
     setup = set_up(config.to_dict(), info)
     assert all(count_params(tree) > 0 for tree in setup.shapes.params.values())

@@ -14,8 +14,8 @@ from gen_jax.errors import UserError
 flags.DEFINE_string(
     "source",
     "image_folder",
-    "the data set: image_folder, arrays, tfds, digits, shapes, gaussians_grid, gaussians_ring, mnist, stacked_mnist, "
-    "cifar10",
+    "the data set: image_folder, pairs, arrays, tfds, digits, shapes, gaussians_grid, gaussians_ring, mnist, "
+    "stacked_mnist, cifar10",
 )
 flags.DEFINE_string("split", None, "only this split")
 ARGUMENTS = (
@@ -23,6 +23,10 @@ ARGUMENTS = (
     flags.DEFINE_integer("resolution", None, "crop and resize to this size"),
     flags.DEFINE_integer("channels", None, "1 or 3"),
     flags.DEFINE_string("on_error", None, "refuse or skip broken files"),
+    flags.DEFINE_string("of", None, "the embedded data that pairs are made of: digits or shapes"),
+    flags.DEFINE_string("kind", None, "what their partners are: inverted, rotated or edges"),
+    flags.DEFINE_boolean("paired", None, "whether the domains of pairs are shown together with their partners"),
+    flags.DEFINE_string("direction", None, "AB or BA: from which domain of pairs to which"),
     flags.DEFINE_string("dataset", None, "the name in TensorFlow Datasets"),
     flags.DEFINE_string("data_dir", None, "where TensorFlow Datasets keeps its data"),
 )

@@ -16,6 +16,7 @@ from gen_jax.data.layout import Layout, read_layout
 from gen_jax.data.load import load
 from gen_jax.data.scan import Scan
 from gen_jax.errors import UserError
+from gen_jax.types import DataInfo
 
 UNBALANCED = 10
 """A class with this many times fewer examples than the largest is reported."""
@@ -57,6 +58,8 @@ class Report:
     def command(self) -> str:
         """The command that trains on the data."""
         config = {"digits": "configs/quickstart.py", "image_folder": "configs/quickstart.py:folder"}.get(self.source)
+        if self.source == "pairs" and "path" in self.arguments:
+            config = f"configs/gan/{'pix2pix' if self.arguments.get('paired', True) else 'cyclegan'}.py:folder"
         if config is None:
             spec = {"name": self.source, **self.arguments}
             return f"in a config: data = {spec}"
@@ -163,7 +166,7 @@ def _check_any(report: Report, split: str | None) -> None:
             raise
         report.examples[s], report.shapes[s] = len(source), source.info.shape
         report.counts[s] = {}
-        report.plan.append(_summary(report, s))
+        report.plan.append(_summary(report, s) + _conditions(source.info))
         if (take := getattr(source, "take", None)) is None:
             continue  # reading it all could take hours
         digests: list[bytes] = []
@@ -202,6 +205,12 @@ def _class_faults(split: str, counts: dict[str, int]) -> Iterator[Fault]:
 
 def _summary(report: Report, split: str) -> str:
     return f"{split}: {report.examples[split]:,} examples of shape {list(report.shapes[split])}"
+
+
+def _conditions(info: DataInfo) -> str:
+    """What else an example has."""
+    fields = ", ".join(f"{name} {list(shape)}" for name, (shape, _) in info.conditions.items())
+    return (f", with {fields}" if fields else "") + ("" if info.paired else " of another example (not paired)")
 
 
 def _table(counts: dict[str, dict[str, int]]) -> Iterator[str]:

@@ -43,21 +43,36 @@ def image_folder(
     files = open_files(str(path))
     layout = read_layout(files)
     layout.split(path, split)
+    return read_images(files, layout, split, resolution, channels, on_error, cache_mb)[0]
+
+
+def read_images(
+    files: Files,
+    layout: Layout,
+    split: str,
+    resolution: int | None = None,
+    channels: int | None = None,
+    on_error: str = "refuse",
+    cache_mb: int = 1024,
+) -> tuple[Source, list[str]]:
+    """The images of a split and their names, in order; arguments and errors are those of image_folder."""
     found = scan_split(files, layout, split, resolution, channels, on_error, cache_mb)
     if why := refusal(files, layout, split, found, resolution, on_error):
         raise UserError(why)
     skipped = [*layout.strays[split], *(found.names[i] for i in found.broken)]
     if skipped:
-        log.warning("%s: skipped %d of %d images: %s", path, len(skipped), _count(layout, split), listing(skipped))
+        count = _count(layout, split)
+        log.warning("%s: skipped %d of %d images: %s", files.path, len(skipped), count, listing(skipped))
     whole = np.flatnonzero(found.whole)
     label = np.asarray([label for _, label in layout.splits[split]], np.int32)[whole] if layout.class_names else None
     info = DataInfo(found.shape(resolution, channels), layout.class_names)
+    names = [found.names[i] for i in whole]
     if found.pixels is None:
-        return ImageFiles(info, files, [found.names[i] for i in whole], label, resolution)
+        return ImageFiles(info, files, names, label, resolution), names
     x = np.empty((len(whole), *info.shape), np.uint8)
     for to, image in enumerate(image for image in found.pixels if image is not None):
         x[to] = image  # a grey picture among coloured ones is repeated over the channels
-    return InMemory(info, {"x": x} if label is None else {"x": x, "label": label})
+    return InMemory(info, {"x": x} if label is None else {"x": x, "label": label}), names
 
 
 class ImageFiles:

@@ -69,7 +69,8 @@ class Drawn:
     """The Source that `shapes` returns."""
 
     def __init__(self, resolution: int, size: int, seed: tuple[int, int]):
-        self.info = DataInfo((resolution, resolution, 3), SHAPES)
+        mask = {"mask": ((resolution, resolution, 1), "uint8")}
+        self.info = DataInfo((resolution, resolution, 3), SHAPES, conditions=mask)
         self._size, self._seed = size, seed
         kept = size if size * resolution**2 * 4 <= MEMORY else 0
         self._x = np.zeros((kept, resolution, resolution, 3), np.uint8)

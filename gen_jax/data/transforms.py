@@ -4,10 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.random import example_keys
-from gen_jax.types import Batch
-
-IMAGE_KEYS = ("x", "image")
-"""Fields that hold pictures in bytes; `mask` is flipped with them and keeps its values."""
+from gen_jax.types import PICTURES, Batch
 
 
 def prepare(batch: Batch, key: jax.Array, flip: bool = False) -> dict[str, jax.Array]:
@@ -18,16 +15,19 @@ def prepare(batch: Batch, key: jax.Array, flip: bool = False) -> dict[str, jax.A
       key: of this step; what belongs to an example is drawn from its own key (random.example_keys).
       flip: mirrors each example left to right with probability 1/2: x with its `image` and `mask`, if it has them.
     """
-    out = dict(batch)
-    for name in IMAGE_KEYS:
-        if name in out and out[name].dtype == jnp.uint8:
-            out[name] = out[name].astype(jnp.float32) / 127.5 - 1.0
+    out = scale(batch)
     if flip:
         mirrored = jax.vmap(jax.random.bernoulli)(example_keys(key, batch))  # [b]
-        for name in (*IMAGE_KEYS, "mask"):
+        for name in (*PICTURES, "mask"):
             if name in out and out[name].ndim == 4:
                 out[name] = jnp.where(mirrored[:, None, None, None], out[name][:, :, ::-1], out[name])
     return out
+
+
+def scale(fields: Batch) -> dict[str, jax.Array]:
+    """The fields of a batch with the pictures among them, uint8, as float32 in [-1, 1]; all others as they are."""
+    bytes_ = {name for name in PICTURES if name in fields and fields[name].dtype == jnp.uint8}
+    return {k: v.astype(jnp.float32) / 127.5 - 1.0 if k in bytes_ else v for k, v in fields.items()}
 
 
 def to_uint8(x: jax.Array) -> jax.Array:

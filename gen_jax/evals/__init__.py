@@ -17,6 +17,7 @@
     bits_per_dim             bits_per_dim_ode, bits_per_dim_elbo           the model     less
     ppl                      ppl, or ppl_pixels                            the model     less
     psnr, ssim, lpips        psnr in dB, ssim, lpips; for restoration      pairs         more; 1; 0
+    translation_error        translation_error, of the identity, ratio     pairs         0; ratio 1: no better
     frechet_audio            fad                                           features      0
     clip_score               clip_score, of embeddings made elsewhere      embeddings    more
 

@@ -71,14 +71,15 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     return Choice(name, lambda: network(**settings), note)
 
 
-def default_metrics(labelled: bool, info: DataInfo) -> list[str]:
+def default_metrics(labelled: bool, info: DataInfo, answered: bool = False) -> list[str]:
     """What is measured where no metric is named. labelled: whether the samples were asked for by class. info: the
-    data's, which may be sounds, or points [n, d]."""
+    data's, which may be sounds, or points [n, d]. answered: whether it is known what should have come of them."""
     if is_sounds(info):
         return ["fad", "kid", "prdc"]
     if len(info.shape) == 1:
         return ["point_modes", "sample_distance"]
-    return ["fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
+    known = ["translation_error"] if answered else []
+    return [*known, "fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
 
 
 def _own(reference: Reference) -> Network:

@@ -87,10 +87,12 @@ class Evaluator:
         return what + (f"; the checkpoint of the best {self.best.figure} in best/" if self.best else "")
 
 
-def make_evaluator(spec: Mapping[str, Any], data: str, load: Callable[[str], Source]) -> Evaluator | None:
+def make_evaluator(
+    spec: Mapping[str, Any], data: str, load: Callable[[str], Source], fields: tuple[str, ...] = ()
+) -> Evaluator | None:
     """What config.evals asks for; None where it is empty.
 
-    data: the data set's name. load: the source of a split.
+    data: the data set's name. load: the source of a split. fields: what is known of samples beside x.
 
     Raises:
       UserError: a field that is missing or unknown or out of range, an unknown metric or setting, a metric that these
@@ -120,7 +122,7 @@ def make_evaluator(spec: Mapping[str, Any], data: str, load: Callable[[str], Sou
     if network is not None and network.name != "own" and any(metric.featured for metric in metrics):
         network()  # weights that are missing are found missing now
     evaluator = Evaluator(given["every"], given["num"], given["seed"], metrics, reference, network, best)
-    _check_inputs(evaluator)
+    _check_inputs(evaluator, fields)
     if best is not None:
         _check_figure(best.figure, evaluator)
     return evaluator
@@ -134,10 +136,10 @@ def _best(spec: Any) -> Criterion:
     return Criterion(spec["figure"], spec["mode"])
 
 
-def _check_inputs(evaluator: Evaluator) -> None:
+def _check_inputs(evaluator: Evaluator, fields: tuple[str, ...]) -> None:
     """Raises UserError where the data lack what a metric needs."""
     assert evaluator.reference.info is not None
-    samples = Samples(lambda: iter(()), 0, evaluator.reference.info, {})
+    samples = Samples(lambda: iter(()), 0, evaluator.reference.info, {}, fields=fields)
     inputs = Inputs(samples, evaluator.reference, evaluator.network, opened=True)
     for metric in evaluator.metrics:
         if why := next(filter(None, map(inputs.why_not, metric.needs)), ""):
@@ -174,4 +176,5 @@ def _tried(metric: Metric, reference: Reference, count: int = 64) -> set[str]:
         made[f"{split}features"] = noise[i::3]
     made |= {f"real_{name}": made[f"train_{name}"] for name in ("x", "label", "features")}
     made |= {"logits": made["features"], "real_statistics": statistics(made["real_features"])}
+    made |= {"image": made["train_x"], "target": made["test_x"][: len(made["x"])]}
     return set(metric(**{name: made[name] for name in metric.inputs}))

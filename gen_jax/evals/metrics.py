@@ -18,6 +18,8 @@ from gen_jax.errors import UserError, unknown
 INPUTS = {
     "x": "the samples, uint8 [n, h, w, c], or float32 for data that is",
     "label": "what was asked for, int [n], or None",
+    "image": "what each sample was made from, uint8 [n, h, w, c]",
+    "target": "what should have come of it, of the form of x",
     "features": "of the samples by the feature network, float32 [n, d]",
     "logits": "of the samples by the feature network, float32 [n, k]",
     "real_x": "the reference split's images",
@@ -32,6 +34,9 @@ INPUTS = {
     "test_features": "of the test split",
     "run": "the opened run, training.restore.Run",
 }
+PAIRED = ("image", "target")
+"""Inputs that samples of models have which are conditional on an image, and whose data have the answer."""
+
 FEATURED = ("features", "logits", "real_features", "real_statistics", "train_features", "test_features")
 """Inputs that come from a feature network: a metric that reads one of them has figures named after the network."""
 

@@ -12,7 +12,7 @@ from gen_jax.errors import UserError
 from gen_jax.evals.choose import SUFFIX, Choice
 from gen_jax.evals.features.extract import Features, Network, extract
 from gen_jax.evals.features.sounds import is_sounds
-from gen_jax.evals.metrics import FEATURED, Metric
+from gen_jax.evals.metrics import FEATURED, PAIRED, Metric
 from gen_jax.evals.receipts import make_receipt
 from gen_jax.evals.reference import Reference
 from gen_jax.types import DataInfo
@@ -24,13 +24,14 @@ class Samples:
 
     chunks: begins anew at each call, and gives {"x": [b, ...], "label": [b]} (label where there is one), in order.
     count: how many in all. info: their shape and type. facts: what receipts say of how they were made. checkpoint: the
-    step that they were drawn at; None: they are another program's."""
+    step that they were drawn at; None: they are another program's. fields: what else chunks have (image, target)."""
 
     chunks: Callable[[], Iterator[Mapping[str, np.ndarray]]]
     count: int
     info: DataInfo
     facts: Mapping[str, Any]
     checkpoint: int | None = None
+    fields: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -139,6 +140,9 @@ class Inputs:
         head, _, rest = name.partition("_")
         if name == "run":
             return "" if self._run is not None else "it needs the model, and these are another program's samples"
+        if name in PAIRED:
+            lacking = "it compares with the known answer, and these samples have none: it is for models of paired data"
+            return "" if name in self._samples.fields else lacking
         if name in FEATURED and self._network is None:
             return "it needs features, which are of images (uint8 [n, h, w, c]) or sounds (float32 [n, t, c])"
         if name == "logits" and self._network is not None and (why := self._no_classes(self._network.name)):
@@ -156,7 +160,7 @@ class Inputs:
         """The input. Raises UserError where what it is made of cannot be had."""
         if name == "run":
             return self._run
-        if name in ("x", "label", "features", "logits"):
+        if name in ("x", "label", "features", "logits", *PAIRED):
             return self._drawn[name]
         start = time.perf_counter()
         head, _, rest = name.partition("_")
@@ -189,8 +193,8 @@ class Inputs:
 
     @functools.cached_property
     def _drawn(self) -> dict[str, Any]:
-        """x, label, features and logits of the samples: those of them that are asked for."""
-        kept: list[np.ndarray] = []
+        """What is asked for of the samples: x, label, features and logits, and what they were made from."""
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in ("x", *PAIRED)}
         labels: list[np.ndarray] = []
         found = Features(np.zeros((0, 0), np.float32), None)
         featured = bool(self.asked & {"features", "logits"})
@@ -205,8 +209,8 @@ class Inputs:
                 self.seconds["sample_seconds"] += time.perf_counter() - start
                 if chunk is None:
                     return
-                if "x" in self.asked:
-                    kept.append(chunk["x"])
+                for name in self.asked & set(kept):
+                    kept[name].append(chunk[name])
                 if "label" in chunk:
                     labels.append(np.asarray(chunk["label"]))
                 yield chunk["x"]
@@ -215,11 +219,11 @@ class Inputs:
         if featured:
             found = extract(self._loaded(), chunks())
             self.seconds["feature_seconds"] = time.perf_counter() - start - self.seconds["sample_seconds"]
-        elif self.asked & {"x", "label"}:
+        elif self.asked & {"x", "label", *PAIRED}:
             for _ in chunks():
                 pass
         return {
-            "x": np.concatenate(kept) if kept else None,
+            **{name: np.concatenate(chunks) if chunks else None for name, chunks in kept.items()},
             "label": np.concatenate(labels) if labels else None,
             "features": found.features,
             "logits": found.logits,

@@ -17,7 +17,7 @@ from gen_jax.report.figures import Chosen
 from gen_jax.report.measure import COLLAPSED, Samples
 from gen_jax.report.runs import Entry
 from gen_jax.report.table import HIGH, LOW, Cell, Column, Row, Table
-from gen_jax.training.writers import grid_columns, make_grid, scatter
+from gen_jax.training.writers import arranged, make_grid, scatter
 
 STABILITY = "Stability of training"
 CURVES = (
@@ -138,8 +138,9 @@ def _grids(entries: Sequence[Entry], measured: Mapping[str, Measured]) -> list[S
             m = measured[e.name]
             if seed in m.grids:
                 samples = m.grids[seed]
-                grid = _grid(samples["x"], grid_columns(samples, m.num_classes))
+                grid = _grid(*arranged(samples, m.num_classes))
                 classes = ", all classes in turn" if "label" in samples else ", unconditional"
+                classes = ", beside what they were made from" if "image" in samples else classes
                 row.append(Picture(grid, f"{e.name}: seed {seed}{classes}"))
         rows.append(row)
     text = ["The first samples of each seed, none picked; conditional models are asked for the same labels."]

@@ -20,6 +20,7 @@ from gen_jax.evals.features.extract import extract
 from gen_jax.evals.frechet import frechet_distance, statistics
 from gen_jax.evals.reference import Reference, Split
 from gen_jax.nn.conditioning import Conditioned
+from gen_jax.tasks.conditions import conditions
 from gen_jax.tasks.generation import Generate, make_generate
 from gen_jax.training import parallel
 from gen_jax.training.restore import Run
@@ -33,9 +34,9 @@ COLLAPSED = 0.25
 
 def generator(run: Run, family: Family | None = None, batch_size: int | None = None) -> Generate:
     """The function that draws from a run (tasks/generation.py), at its own batch size unless told another."""
-    size = batch_size or run.config["sample"]["batch_size"]
+    size, family = batch_size or run.config["sample"]["batch_size"], family or run.setup.family
     sharding = None if size == 1 else parallel.split_batch(run.mesh)
-    return make_generate(family or run.setup.family, run.info, size, sharding)
+    return make_generate(family, run.info, size, sharding, conditions(family, run.info, run.config["data"]))
 
 
 def speed(run: Run, generate: Generate, rounds: int = 10) -> dict[str, float]:
@@ -73,7 +74,7 @@ def network_evaluations(run: Run, family: Family | None = None, num: int = 2) ->
             jax.debug.callback(lambda size: sizes.append(int(size)), jnp.int32(args[0].shape[0]))
         return call(*args, **kwargs)
 
-    cond = {"label": jnp.zeros(num, jnp.int32)} if "label" in family.cond_keys else {}
+    cond = {name: jnp.repeat(run.setup.example[name], num, axis=0) for name in family.cond_keys}
     draw = jax.jit(lambda state, keys, cond: family.sample(state.averaged, state.extra, keys, cond))
     with nn.intercept_methods(intercept):
         jax.block_until_ready(draw(run.state, jax.random.split(jax.random.key(0), num), cond))

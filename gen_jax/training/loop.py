@@ -19,6 +19,7 @@ from gen_jax.errors import UserError
 from gen_jax.evals.during import Evaluator, make_evaluator
 from gen_jax.evals.receipts import describe_family
 from gen_jax.evals.run import Samples
+from gen_jax.tasks.conditions import conditions
 from gen_jax.tasks.generation import Generate, Stream, collected, make_stream
 from gen_jax.training import parallel, writers
 from gen_jax.training.alarm import Trouble, Watch
@@ -64,10 +65,12 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
         keys=setup.family.cond_keys,
         seed=config.seed,
     )
+    given = conditions(setup.family, source.info, config.data.to_dict())
     evaluator = make_evaluator(
         config.to_dict()["evals"] or {},
         config.data.name,
         lambda split: source if split == "train" else load(config.data.to_dict(), split),
+        given.names,
     )
     best = evaluator.best if evaluator else None
     state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(setup.shapes))
@@ -110,7 +113,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
             writers.start_table(console, facts(config, workdir, source, setup, compiled, plan, devices) | evals)
 
         # 4. The loop. It waits for the devices only where it logs.
-        stream = make_stream(setup.family, source.info, config.sample.batch_size, parallel.split_batch(mesh))
+        size, split_samples = config.sample.batch_size, parallel.split_batch(mesh)
+        stream = make_stream(setup.family, source.info, size, split_samples, given)
         generate = collected(stream)
         watch, on_collapse = Watch(getattr(setup.family, "alarms", {})), settings.get("on_collapse", "warn")
         with writers.MetricWriter(workdir, step) as writer, writers.Progress(console, settings.steps, step) as progress:
@@ -138,7 +142,7 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
                     if evaluator and measured and not trouble:
                         run = Run(config.to_dict(), source.info, setup, workdir, step, state.replace(opt={}), mesh)
                         with progress.paused():
-                            figures, seconds = measure(evaluator, run, stream)
+                            figures, seconds = measure(evaluator, run, stream, given.names)
                             value = figures[best.figure] if best else np.nan
                             improved = keeper is not None and keeper.offer(value, step, state, data, metadata)
                         progress.evaluated(step, figures, seconds, improved)
@@ -228,20 +232,21 @@ def roll_back(
     return step, state, metadata | {"rollbacks": metadata["rollbacks"] + 1}
 
 
-def measure(evaluator: Evaluator, run: Run, stream: Stream) -> tuple[dict[str, float], float]:
-    """The figures of the run as it is now, and the seconds that they took."""
+def measure(evaluator: Evaluator, run: Run, stream: Stream, fields: tuple[str, ...]) -> tuple[dict[str, float], float]:
+    """The figures of the run as it is now, and the seconds that they took. fields: that the stream has beside x."""
     start = time.perf_counter()
     facts = {"seed": evaluator.seed, **describe_family(run.setup.family), "ema": bool(run.state.ema)}
     samples = Samples(
-        lambda: stream(run.state, evaluator.num, evaluator.seed), evaluator.num, run.info, facts, run.step
+        *(lambda: stream(run.state, evaluator.num, evaluator.seed), evaluator.num, run.info, facts, run.step),
+        fields=fields,
     )
     figures = evaluator(samples, run, run.workdir / "receipts.json")
     return figures, time.perf_counter() - start
 
 
 def draw(config: Config, generate: Generate, state: TrainState, info: DataInfo) -> np.ndarray:
-    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; or
-    a scatter plot of points."""
+    """The run's sample grid: config.sample.num samples of config.sample.seed, a column for each class; of models that
+    are conditional on more than a label, for the first examples of the test split. Points are drawn where they lie."""
     samples = generate(state, config.sample.num, config.sample.seed)
     return writers.picture(samples, info.num_classes)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
 from gen_jax.training.pretrained import Pretrained, find_pretrained
 from gen_jax.training.state import init_state
-from gen_jax.types import Batch, DataInfo, Family, TrainState
+from gen_jax.types import PICTURES, Batch, DataInfo, Family, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
 SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
@@ -70,7 +70,8 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
         spec["guidance"] = {}  # the config leaves the classes to the data (None), and there are none to guide to
     pretrained = find_pretrained(spec, info)
     spec |= {field: set_up(run.config, run.info).family for field, run in pretrained.items()}
-    family = build(gen_jax, spec, shape=info.shape, num_classes=info.num_classes)
+    shapes_of = {f"{name}_shape": shape for name, (shape, _) in info.conditions.items()}
+    family = build(gen_jax, spec, shape=info.shape, num_classes=info.num_classes, **shapes_of)
     if not hasattr(family, "losses"):
         raise UserError(f"family.name='{config['family']['name']}' is not a family; those are in gen_jax/families")
     if "label" in family.cond_keys:
@@ -79,6 +80,9 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
             raise UserError(f"the model is conditional on {asked} classes, and the data has no labels")
         if asked < info.num_classes:
             raise UserError(f"family.conditioning.num_classes={asked}, and the data has {info.num_classes} classes")
+    example = example_batch(info, family.cond_keys)
+    if "label" in family.cond_keys and not info.paired:
+        raise UserError("the model is conditional on a label, and unpaired data have one for x and another for image")
     players = family.losses
     for section in ("optim", "ema"):
         for player in config[section]:
@@ -90,9 +94,28 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     check_clipping(config)
     tracks = make_tracks(config["ema"])
     optimizers = {player: make_optimizer(spec) for player, spec in config["optim"].items()}
-    example: Batch = {"x": jnp.zeros((1, *info.shape))} | {k: jnp.zeros(1, jnp.int32) for k in family.cond_keys}
     shapes = jax.eval_shape(functools.partial(init_state, family, optimizers, tracks), jax.random.key(0), example)
     return Setup(family, optimizers, tracks, shapes, example, pretrained)
+
+
+def example_batch(info: DataInfo, cond_keys: Sequence[str]) -> Batch:
+    """Zeros in the form of a batch of one example, as a family sees it.
+
+    Raises:
+      UserError: a condition that the data have no field for.
+    """
+    known = {"label": ((), "int32"), **info.conditions}
+    batch = {"x": jnp.zeros((1, *info.shape))}
+    for name in cond_keys:
+        if name not in known:
+            raise UserError(
+                f"the model is conditional on '{name}', and the data's examples have only: "
+                f"{', '.join(('x', *(['label'] if info.num_classes else []), *info.conditions))}"
+                + ("; pairs of two domains have it, config.data=dict(name='pairs', ...)" if name == "image" else "")
+            )
+        shape, dtype = known[name]
+        batch[name] = jnp.zeros((1, *shape), jnp.float32 if name in PICTURES else dtype)
+    return batch
 
 
 def check_config(config: Mapping[str, Any]) -> None:

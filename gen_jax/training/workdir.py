@@ -81,14 +81,15 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") ->
 
 def describe(config: Mapping[str, Any], info: DataInfo) -> dict[str, Any]:
     """What a checkpoint says of its run, so that sampling needs neither the config file nor the data. JSON."""
-    data = {"shape": list(info.shape), "class_names": list(info.class_names), "dtype": info.dtype}
+    data = {"shape": info.shape, "class_names": info.class_names, "dtype": info.dtype, "conditions": info.conditions}
     return json.loads(json.dumps({"config": config, "data": data, "rollbacks": 0}))
 
 
 def data_info(metadata: Mapping[str, Any]) -> DataInfo:
     """The DataInfo that `describe` wrote."""
     data = metadata["data"]
-    return DataInfo(tuple(data["shape"]), tuple(data["class_names"]), data["dtype"])
+    conditions = {name: (tuple(shape), dtype) for name, (shape, dtype) in data.get("conditions", {}).items()}
+    return DataInfo(tuple(data["shape"]), tuple(data["class_names"]), data["dtype"], conditions)
 
 
 def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:

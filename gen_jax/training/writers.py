@@ -109,7 +109,7 @@ def picture(samples: Mapping[str, np.ndarray], num_classes: int) -> np.ndarray:
     """Samples {"x", "label"} in one picture uint8 [H, W, 3]: images in a grid, points of the plane where they lie."""
     if samples["x"].ndim == 2:
         return scatter(samples["x"])
-    return make_grid(samples["x"], grid_columns(samples, num_classes))
+    return make_grid(*arranged(samples, num_classes))
 
 
 def scatter(x: np.ndarray, size: int = 384, limit: float = 2.0) -> np.ndarray:
@@ -140,6 +140,26 @@ def grid_columns(samples: Mapping[str, np.ndarray], num_classes: int) -> int:
     if in_turn and num_classes <= 20:
         return num_classes * max(1, round(math.sqrt(num) / num_classes))
     return math.ceil(math.sqrt(num))
+
+
+def arranged(samples: Mapping[str, np.ndarray], num_classes: int) -> tuple[np.ndarray, int]:
+    """Samples as make_grid takes them: (images [n, h, w, c], columns). Those made from an `image` stand beside it, and
+    before the `target` where that is known: image | x | target, image | x | target, ..."""
+    x = samples["x"]
+    shown = [samples[name] for name in ("image", "x", "target") if name in samples]
+    if len(shown) == 1 or x.dtype != np.uint8:
+        return x, grid_columns(samples, num_classes)
+    channels = 3 if any(part.shape[-1] > 1 for part in shown) else 1
+    parts = [_resized(part, x.shape[1:3], channels) for part in shown]
+    groups = max(1, round(math.sqrt(len(x) / len(parts))))
+    return np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:]), groups * len(parts)
+
+
+def _resized(x: np.ndarray, size: tuple[int, ...], channels: int) -> np.ndarray:
+    """Images of another size and number of channels, by their nearest pixels."""
+    rows, columns = (np.arange(new) * old // new for new, old in zip(size, x.shape[1:3], strict=True))
+    x = x[:, rows][:, :, columns]
+    return np.repeat(x, channels, axis=-1) if x.shape[-1] == 1 else x[..., :channels]
 
 
 def save_png(path: Path, grid: np.ndarray) -> None:

@@ -46,6 +46,16 @@ GAN = {
 }
 DCGAN = {"widths": (8,), "kernel": 3}
 RESIDUAL = {"name": "nn.ResNetDiscriminator", "widths": (8,), "flat": 0, "attention": (4,), "outputs": None}
+PATCH = {"name": "nn.PatchDiscriminator", "width": 4, "layers": 1}
+CYCLEGAN = {
+    "name": "families.CycleGAN",
+    # Without norms, beside which the biases of convolutions have no gradient.
+    "generator": {"name": "nn.ResNetTranslator", "width": 4, "downs": 1, "blocks": 1, "norm": "none"},
+    "discriminator": {**PATCH, "norm": "none"},
+    "loss": {"name": "losses.least_squares"},
+    "identity": 5.0,
+    "pool": 20,
+}
 CONDITIONING = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES}
 CONSISTENCY = {
     "name": "families.Consistency",
@@ -159,6 +169,14 @@ TABLE = {
         "loss": {"name": "losses.hinge"},
         "gen_penalties": {"orthogonal": {"name": "losses.Penalty", "of": {"name": "losses.orthogonal"}, "every": 2}},
         "spectral": ("disc", "gen"),
+    },
+    "cyclegan": CYCLEGAN,
+    "pix2pix": {
+        "name": "families.Pix2Pix",
+        "generator": {"name": "nn.UNetTranslator", "width": 4, "depth": 2, "dropped": 1},
+        "discriminator": {**PATCH, "norm": "instance_affine"},
+        "loss": {"name": "losses.non_saturating"},
+        "disc_penalties": {"r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2}},
     },
     "vae": VAE,
     "vae_conv_gaussian": {
@@ -279,14 +297,21 @@ ADAMS = {"gan_biggan": ADAM | {"eps": 1e-4}}
 @functools.cache
 def make(name, conditional=True):
     conditioning = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES if conditional else 0}
-    return build(gen_jax, TABLE[name] | {"conditioning": conditioning}, shape=SHAPE, num_classes=CLASSES)
+    spec = TABLE[name] | {"conditioning": conditioning}
+    return build(gen_jax, spec, shape=SHAPE, num_classes=CLASSES, image_shape=SHAPE)
 
 
 def a_batch(n=16, seed=0):
-    x_key, label_key = jax.random.split(jax.random.key(seed))
-    x = jax.random.uniform(x_key, (n, *SHAPE), minval=-1, maxval=1)
+    x_key, label_key, image_key = jax.random.split(jax.random.key(seed), 3)
+    x, image = (jax.random.uniform(key, (n, *SHAPE), minval=-1, maxval=1) for key in (x_key, image_key))
     label = jax.random.randint(label_key, (n,), 0, CLASSES)
-    return {"x": x, "label": label, "index": jnp.arange(n)}
+    return {"x": x, "image": image, "label": label, "index": jnp.arange(n)}
+
+
+def a_cond(family, label):
+    """Conditions for samples: `label`, and images of their own for those that translate."""
+    cond = {"label": label, "image": a_batch(len(label))["image"]}
+    return {name: cond[name] for name in family.cond_keys}
 
 
 @functools.cache
@@ -294,7 +319,7 @@ def a_state(name, conditional=True):
     family = make(name, conditional)
     optimizers = {player: make_optimizer(ADAMS.get(name, ADAM)) for player in family.losses}
     tracks = make_tracks({player: {"decay": 0.9} for player in family.losses})
-    batch = {k: v for k, v in a_batch().items() if k != "label" or family.cond_keys}
+    batch = {k: v for k, v in a_batch().items() if k != "label" or "label" in family.cond_keys}
 
     @jax.jit
     def init():
@@ -322,7 +347,7 @@ def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_dcgan"])
+@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_dcgan", "cyclegan", "pix2pix"])
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
@@ -368,25 +393,28 @@ def test_a_sample_depends_on_its_own_key_and_label_alone(name):
     state, _, _ = a_state(name)
     keys, label = jax.random.split(jax.random.key(3), 64), jnp.arange(64) % CLASSES
     sample = jax.jit(family.sample)
-    whole = sample(state.params, state.extra, keys, {"label": label})
+    cond = a_cond(family, label)
+    whole = sample(state.params, state.extra, keys, cond)
     chex.assert_shape(whole, (64, *SHAPE))
-    parts = [sample(state.params, state.extra, keys[i : i + 7], {"label": label[i : i + 7]}) for i in range(0, 64, 7)]
+    slices = [slice(i, i + 7) for i in range(0, 64, 7)]
+    parts = [sample(state.params, state.extra, keys[s], {k: v[s] for k, v in cond.items()}) for s in slices]
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
     assert float(jnp.abs(whole[0] - whole[10]).max()) > 1e-4, "another key draws the same sample"
-    other = sample(state.params, state.extra, keys, {"label": (label + 1) % CLASSES})
+    other = sample(state.params, state.extra, keys, {**cond, "label": (label + 1) % CLASSES})
     assert float(jnp.abs(whole - other).max()) > 1e-4, "the label is not seen"
 
 
 @pytest.mark.parametrize("name", [n for n in TABLE if n not in NEED_LABELS])
 def test_unconditional_families_take_no_label(name):
     family = make(name, conditional=False)
-    assert family.cond_keys == ()
+    assert "label" not in family.cond_keys
     batch = {k: v for k, v in a_batch().items() if k != "label"}
     state, optimizers, tracks = a_state(name, conditional=False)
     new, metrics = jax.jit(make_train_step(family, optimizers, tracks))(state, batch, jax.random.key(1))
     chex.assert_tree_all_finite((new.params, metrics))
     keys = jax.random.split(jax.random.key(0), 2)
-    chex.assert_shape(jax.jit(family.sample)(new.params, new.extra, keys, {}), (2, *SHAPE))
+    cond = a_cond(family, jnp.zeros(2, jnp.int32))
+    chex.assert_shape(jax.jit(family.sample)(new.params, new.extra, keys, cond), (2, *SHAPE))
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -19,6 +19,7 @@ from gen_jax.nn.edm2 import EDM2UNet
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
+from gen_jax.nn.patch import PatchDiscriminator
 from gen_jax.nn.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from gen_jax.nn.r3gan import R3GANDiscriminator, R3GANGenerator
 from gen_jax.nn.resnet_gan import ResNetDiscriminator, ResNetGenerator
@@ -26,6 +27,7 @@ from gen_jax.nn.stylegan import StyleGANGenerator
 from gen_jax.nn.stylegan2 import StyleGAN2Generator
 from gen_jax.nn.stylegan2_discriminator import StyleGAN2Discriminator
 from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
+from gen_jax.nn.translators import ResNetTranslator, UNetTranslator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
 
@@ -46,6 +48,9 @@ GROWN = {"channel_base": 64, "channel_max": 8}
 STYLED = GROWN | {"shape": IMAGE, "width": 8, "layers": 2, "lr_multiplier": 1.0}
 ALONE = GROWN | {"stddev_features": 0}  # an example's output must not depend on the others here
 STYLE2 = ALONE | {"layers": 2, "lr_multiplier": 1.0}
+
+PATCH = {"layers": 1, "width": 8}
+RESNET = {"shape": IMAGE, "width": 4, "downs": 1, "blocks": 1, "norm": "none"}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -86,6 +91,9 @@ NETWORKS = {
     "edm2": (EDM2UNet, EDM2 | {"channels_per_value": 2}, (4, 6, 3), (4, 6, 6)),
     "fourier inputs": (FourierInputs, {"network": DiT(**DIT), "exponents": (2, 3)}, IMAGE, IMAGE),
     "fourier inputs, none": (FourierInputs, {"network": DiT(**DIT), "exponents": ()}, IMAGE, IMAGE),
+    "patch": (PatchDiscriminator, PATCH, IMAGE, (2, 2, 1)),
+    "resnet translator": (ResNetTranslator, RESNET | {"shape": (8, 8, 3)}, IMAGE, (8, 8, 3)),
+    "unet translator": (UNetTranslator, {"shape": IMAGE, "width": 4, "depth": 2}, (4, 8, 3), (4, 8, 1)),
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
     "r3gan generator": (R3GANGenerator, R3GAN | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
     "r3gan discriminator": (R3GANDiscriminator, R3GAN, (4, 6, 3), (1,)),
@@ -96,6 +104,7 @@ ADVERSARIAL = [name for name in NETWORKS if name.startswith(("r3gan", "transgan"
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
 NORMALIZED = ["resnet generator", "biggan generator", "biggan-deep generator"]  # over the batch
 NEED_LABELS = ["resnet discriminator", "biggan-deep discriminator"]
+TRANSLATORS = ["patch", "resnet translator", "unet translator"]
 table = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -160,7 +169,7 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     assert 0 < difference < 0.1
 
 
-SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit"]
+SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit", *TRANSLATORS]
 
 
 @pytest.mark.parametrize("name", [n for n in NETWORKS if n not in SPATIAL + NEED_LABELS])  # the others: next test
@@ -217,6 +226,15 @@ def test_spatial_context_matters_without_another(name):
         (TransGANGenerator(**TRANSGAN_G | {"width": 12, "shape": IMAGE}), (1, 6), "width=12 must be a multiple of 8"),
         (TransGANDiscriminator(**TRANSGAN_D | {"patch": 2}), (1, 8, 6, 1), "multiples of 4, .* 8x6; .* 8x8"),
         (TransGANDiscriminator(**TRANSGAN_D | {"width": 12}), (1, 8, 8, 1), "width=12 must be a multiple of 8"),
+        (PatchDiscriminator(**PATCH | {"layers": 2}), (1, 8, 8, 1), "8x8 leave no patch .* it takes 12x12 or more"),
+        (PatchDiscriminator(**PATCH | {"norm": "batch"}), (1, 8, 8, 1), "unknown PatchDiscriminator norm 'batch'"),
+        (ResNetTranslator(**RESNET), (1, 7, 8, 1), "7x8 cannot be halved 1 times; .* multiples of 2, such as 8x8"),
+        (ResNetTranslator(**RESNET | {"downs": 2}), (1, 4, 4, 1), "4x4 are too small .* it takes 8 pixels or more"),
+        (ResNetTranslator(**RESNET | {"norm": "layer"}), (1, 8, 8, 1), "unknown ResNetTranslator norm 'layer'"),
+        (ResNetTranslator(**RESNET | {"shape": ()}), (1, 8, 8, 1), "draws images of shape"),
+        (UNetTranslator(shape=IMAGE, depth=4), (1, 8, 8, 1), "8x8 cannot be halved 4 times; .* such as 16x16"),
+        (UNetTranslator(shape=IMAGE, depth=3, dropout=1.0), (1, 8, 8, 1), "a rate lies in"),
+        (UNetTranslator(shape=IMAGE), (1, 64), "UNetTranslator takes images"),
         (ConvEncoder(outputs=2), (1, 64), "ConvEncoder takes images"),
         (ConvDecoder(shape=(64,)), (1, 6), "ConvDecoder draws images"),
         (MLP(), (1, 64), "either outputs or shape"),
