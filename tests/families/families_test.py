@@ -43,6 +43,12 @@ GAN = {
     "loss": {"name": "losses.non_saturating"},
     "latent": 4,
 }
+
+
+def penalty(name, **settings):
+    return {"name": "losses.Penalty", "of": {"name": f"losses.{name}"}, **settings}
+
+
 CONDITIONING = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES}
 CONSISTENCY = {
     "name": "families.Consistency",
@@ -63,6 +69,18 @@ NEED_LABELS = (
 TABLE = {
     "gan": GAN,
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
+    "gan_penalized": {
+        **GAN,
+        "loss": {"name": "losses.hinge"},
+        "disc_penalties": {
+            "r1": penalty("r1", every=2),
+            "r2": penalty("r2"),
+            "gp": penalty("gradient_penalty"),
+            "dragan": penalty("dragan"),
+            "lecam": penalty("LeCam", every=2),
+        },
+        "gen_penalties": {"path": penalty("PathLength", every=2), "orthogonal": penalty("orthogonal", weight=1e-4)},
+    },
     "vae": VAE,
     "vae_conv_gaussian": {
         **VAE,
@@ -223,7 +241,7 @@ def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax"])
+@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized"])
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
