@@ -1,11 +1,15 @@
 """The classifier of images that label_agreement, modes and classification_accuracy read with."""
 
+import concurrent.futures
+import os
 from collections.abc import Callable
 
 import numpy as np
 
 from gen_jax.errors import UserError
 from gen_jax.evals.checks import check_images, check_labels
+
+BLOCK = 1000  # images that are held as floats at a time, and read side by side with others
 
 
 def train_classifier(
@@ -32,7 +36,13 @@ def train_classifier(
         raise UserError(f"{metric} needs training data of two classes or more, these are all of {classes[0]}")
     # gamma="scale" is 1 / (dimensions * variance): the kernel's width follows the data's resolution and contrast.
     machine = SVC(kernel="rbf", C=10.0, gamma="scale").fit(_pixels(images), labels)
-    return lambda x: machine.predict(_pixels(x))
+
+    def read(x: np.ndarray) -> np.ndarray:
+        blocks = [x[i : i + BLOCK] for i in range(0, max(len(x), 1), BLOCK)]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # libsvm releases the GIL
+            return np.concatenate(list(pool.map(lambda block: machine.predict(_pixels(block)), blocks)))
+
+    return read
 
 
 def _pixels(x: np.ndarray) -> np.ndarray:

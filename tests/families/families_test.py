@@ -56,6 +56,12 @@ CYCLEGAN = {
     "identity": 5.0,
     "pool": 20,
 }
+
+
+def penalty(name, **settings):
+    return {"name": "losses.Penalty", "of": {"name": f"losses.{name}"}, **settings}
+
+
 CONDITIONING = {"name": "nn.Conditioning", "width": 16, "num_classes": CLASSES}
 CONSISTENCY = {
     "name": "families.Consistency",
@@ -89,8 +95,8 @@ TABLE = {
         **GROWING,
         "loss": {"name": "losses.wasserstein"},
         "disc_penalties": {
-            "gradient": {"name": "losses.Penalty", "of": {"name": "losses.gradient_penalty"}, "weight": 10.0},
-            "drift": {"name": "losses.Penalty", "of": {"name": "losses.drift"}, "weight": 0.001},
+            "gradient": penalty("gradient_penalty", weight=10.0),
+            "drift": penalty("drift", weight=0.001),
         },
     },
     "gan_stylegan": {
@@ -109,8 +115,8 @@ TABLE = {
             "layers": 2,
             "lr_multiplier": 1.0,
         },
-        "disc_penalties": {"r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2}},
-        "gen_penalties": {"path": {"name": "losses.Penalty", "of": {"name": "losses.PathLength"}, "every": 2}},
+        "disc_penalties": {"r1": penalty("r1", every=2)},
+        "gen_penalties": {"path": penalty("PathLength", every=2)},
     },
     "gan_minimax": {**GAN, "loss": {"name": "losses.minimax"}},
     "gan_little_data": {
@@ -120,9 +126,9 @@ TABLE = {
         "pseudo": True,
         "spectral": ("disc",),
         "disc_penalties": {
-            "r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2},
-            "r2": {"name": "losses.Penalty", "of": {"name": "losses.r2"}, "every": 2},
-            "lecam": {"name": "losses.Penalty", "of": {"name": "losses.LeCam"}, "weight": 0.1},
+            "r1": penalty("r1", every=2),
+            "r2": penalty("r2", every=2),
+            "lecam": penalty("LeCam", weight=0.1),
             "bcr": {
                 "name": "losses.Penalty",
                 "of": {
@@ -167,7 +173,7 @@ TABLE = {
         "generator": {"name": "nn.BigGANGenerator", "width": 8, "multipliers": (1, 1), "attention": (8,), "shared": 4},
         "discriminator": {"name": "nn.Projection", "network": RESIDUAL},
         "loss": {"name": "losses.hinge"},
-        "gen_penalties": {"orthogonal": {"name": "losses.Penalty", "of": {"name": "losses.orthogonal"}, "every": 2}},
+        "gen_penalties": {"orthogonal": penalty("orthogonal", every=2)},
         "spectral": ("disc", "gen"),
     },
     "cyclegan": CYCLEGAN,
@@ -176,7 +182,19 @@ TABLE = {
         "generator": {"name": "nn.UNetTranslator", "width": 4, "depth": 2, "dropped": 1},
         "discriminator": {**PATCH, "norm": "instance_affine"},
         "loss": {"name": "losses.non_saturating"},
-        "disc_penalties": {"r1": {"name": "losses.Penalty", "of": {"name": "losses.r1"}, "every": 2}},
+        "disc_penalties": {"r1": penalty("r1", every=2)},
+    },
+    "gan_penalized": {
+        **GAN,
+        "loss": {"name": "losses.hinge"},
+        "disc_penalties": {
+            "r1": penalty("r1", every=2),
+            "r2": penalty("r2"),
+            "gp": penalty("gradient_penalty"),
+            "dragan": penalty("dragan"),
+            "lecam": penalty("LeCam", every=2),
+        },
+        "gen_penalties": {"path": penalty("PathLength", every=2), "orthogonal": penalty("orthogonal", weight=1e-4)},
     },
     "vae": VAE,
     "vae_conv_gaussian": {
@@ -347,7 +365,7 @@ def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_dcgan", "cyclegan", "pix2pix"])
+@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix"])
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
