@@ -8,9 +8,9 @@ the features, and batch normalization with a gain and bias per class.
     python -m gen_jax.main --config=configs/gan/sngan.py --workdir=runs/sngan
 
 The digits' networks are narrow, both players are updated in every step (XLA's CPU compiler is slow at convolutions that
-a step may leave out), and samples are drawn from averaged parameters. Variants: mnist, cifar10 and cifar10_unconditional with the papers' networks and the rate
-falling to zero over 50,000 updates of the generator, on batches of 64 for both players (the authors' program gives the
-generator 128).
+a step may leave out), and samples are drawn from averaged parameters. Variants: mnist, cifar10 and
+cifar10_unconditional with the papers' networks and the rate falling to zero over 50,000 updates of the generator, on
+batches of 64 for both players (the authors' program gives the generator 128).
 
 Measured on digits: not yet. The other variants were built, not trained.
 """

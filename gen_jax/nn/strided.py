@@ -69,8 +69,8 @@ def double(x: jax.Array, kernel: jax.Array, blocks: bool | None = None) -> jax.A
     n = -(-(k + front) // 2)
     kernel = jnp.pad(kernel, ((front, 2 * n - k - front),) * 2 + ((0, 0),) * 2)
     kernel = kernel.reshape(n, 2, n, 2, c, -1)[:, ::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)  # [i, j, c, r, s, d]
-    padding = ((0, 0), *((-first, n - 1 + first),) * 2, (0, 0))
-    x = _valid(jnp.pad(x, padding), kernel.reshape(n, n, c, -1))
+    around = (-first, n - 1 + first)
+    x = _valid(jnp.pad(x, ((0, 0), around, around, (0, 0))), kernel.reshape(n, n, c, -1))
     return x.reshape(b, h, w, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
 
 
