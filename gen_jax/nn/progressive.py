@@ -1,7 +1,7 @@
 """The Progressive GAN's networks, which grow (nn/growth.py).
 
-Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (arXiv:1710.10196), with
-the discriminator's blur of StyleGAN (arXiv:1812.04948).
+Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (arXiv:1710.10196),
+with the blur of StyleGAN (arXiv:1812.04948) as an option of the discriminator.
 """
 
 import math
