@@ -19,18 +19,18 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=1e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=2e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
             family=dict(
                 name="families.GAN",
-                generator=dict(name="nn.ProgressiveGenerator", channel_base=512, channel_max=48),
-                discriminator=dict(name="nn.ProgressiveDiscriminator", channel_base=512, channel_max=48, group=4),
+                generator=dict(name="nn.ProgressiveGenerator", channel_base=256, channel_max=32),
+                discriminator=dict(name="nn.ProgressiveDiscriminator", channel_base=256, channel_max=32, group=4),
                 # num_classes=None: the data's; with auxiliary=1.0 and the discriminator's outputs=11 the paper's way
                 conditioning=dict(name="nn.OneHot", num_classes=0),
                 loss=dict(name="losses.wasserstein"),
-                latent=48,
+                latent=32,
                 disc_penalties=dict(
                     gradient=dict(
                         name="losses.Penalty", of=dict(name="losses.gradient_penalty", target=1.0), weight=10.0
@@ -43,8 +43,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.998)),
             train=dict(
-                steps=2000,
-                batch_size=64,
+                steps=3000,
+                batch_size=32,
                 steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,
                 checkpoint_every=500,
@@ -64,6 +64,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.generator.update(channel_base=16384, channel_max=512)
         config.family.discriminator.update(channel_base=16384, channel_max=512)
         config.family.growth.update(hold=50_000, fade=50_000)
+        for player in config.optim.values():
+            player.learning_rate = 1e-3
         config.ema.gen = dict(decay=0.999)
         config.train.update(batch_size=16, checkpoint_every=10_000, sample_every=10_000)
     if variant == "cifar10":

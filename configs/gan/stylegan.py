@@ -21,19 +21,25 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=2e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=4e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
             family=dict(
                 name="families.GAN",
                 generator=dict(
-                    name="nn.StyleGANGenerator", width=64, layers=2, channel_base=512, channel_max=48, mixing=0.9
+                    name="nn.StyleGANGenerator",
+                    width=64,
+                    layers=2,
+                    channel_base=256,
+                    channel_max=32,
+                    mixing=0.0,
+                    lr_multiplier=0.1,
                 ),
                 discriminator=dict(
                     name="nn.ProgressiveDiscriminator",
-                    channel_base=512,
-                    channel_max=48,
+                    channel_base=256,
+                    channel_max=32,
                     group=4,
                     blur=(1, 2, 1),
                 ),
@@ -48,8 +54,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.998)),
             train=dict(
-                steps=2000,
-                batch_size=64,
+                steps=3000,
+                batch_size=32,
                 steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,
                 checkpoint_every=500,
@@ -67,10 +73,14 @@ def get_config(variant: str = "digits") -> ConfigDict:
     if variant == "ffhq256":
         config.data = dict(name="image_folder", path=None, resolution=256, channels=3, on_error="refuse")
         config.family.latent = 512
-        config.family.generator.update(width=512, layers=8, channel_base=16384, channel_max=512)
+        config.family.generator.update(
+            width=512, layers=8, channel_base=16384, channel_max=512, mixing=0.9, lr_multiplier=0.01
+        )
         config.family.discriminator.update(channel_base=16384, channel_max=512)
         config.family.disc_penalties.r1.weight = 10.0
         config.family.growth.update(stages=6, hold=18_750, fade=18_750, start=1.0)  # 600,000 images each, from 8x8 on
+        for player in config.optim.values():
+            player.learning_rate = 2e-3
         config.ema.gen = dict(halflife=312.5, rampup=1.0)  # 10,000 images
         config.train.update(steps=781_250, batch_size=32, flip=True, checkpoint_every=10_000, sample_every=10_000)
     return config

@@ -20,31 +20,47 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=2.5e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=4e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
             family=dict(
                 name="families.GAN",
                 generator=dict(
-                    name="nn.StyleGAN2Generator", width=64, layers=2, channel_base=256, channel_max=32, mixing=0.9
+                    name="nn.StyleGAN2Generator",
+                    width=64,
+                    layers=2,
+                    channel_base=256,
+                    channel_max=32,
+                    mixing=0.0,
+                    lr_multiplier=0.1,
                 ),
-                discriminator=dict(name="nn.StyleGAN2Discriminator", channel_base=256, channel_max=32, group=8),
+                discriminator=dict(
+                    name="nn.StyleGAN2Discriminator",
+                    channel_base=256,
+                    channel_max=32,
+                    group=8,
+                    layers=2,
+                    lr_multiplier=0.1,
+                ),
                 # num_classes=None: the data's classes, and both players are conditional on them
                 conditioning=dict(name="nn.OneHot", num_classes=0),
                 loss=dict(name="losses.non_saturating"),
                 latent=64,
                 disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.1, every=16)),
                 gen_penalties=dict(
-                    path_length=dict(name="losses.Penalty", of=dict(name="losses.PathLength"), weight=2.0, every=4)
+                    # the mean that lengths are held to starts at zero: in a short run it has to rise faster
+                    path_length=dict(
+                        name="losses.Penalty", of=dict(name="losses.PathLength", rate=0.1), weight=0.5, every=4
+                    )
                 ),
             ),
             data=dict(name="digits"),
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.998)),
             train=dict(
-                steps=2000,
-                batch_size=64,
+                steps=3000,
+                batch_size=32,
                 steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,
                 checkpoint_every=500,
@@ -64,6 +80,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.latent = 512
         config.family.generator = dict(name="nn.StyleGAN2Generator", width=512, channel_max=512, **precision)
         config.family.discriminator = dict(name="nn.StyleGAN2Discriminator", channel_max=512, **precision)
+        for player in config.optim.values():
+            player.learning_rate = 2.5e-3
         config.train.update(batch_size=64, checkpoint_every=10_000, sample_every=10_000)
     if variant == "cifar10":
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
@@ -78,6 +96,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.generator.update(layers=8, channel_base=16384, mixing=0.9)
         config.family.discriminator.update(channel_base=16384, group=8)
         config.family.disc_penalties.r1.weight = 1.0
+        config.family.gen_penalties.path_length.weight = 2.0
+        config.family.gen_penalties.path_length.of.rate = 0.01
         config.ema.gen = dict(halflife=312.5, rampup=1.0)  # 20,000 images
         config.train.update(steps=390_625, flip=True)
     return config

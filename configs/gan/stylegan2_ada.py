@@ -21,7 +21,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=2.5e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=4e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
     never = dict(xflip=0.0, rotate90=0.0, rotate=0.0, lumaflip=0.0, hue=0.0, saturation=0.0)
     config = ConfigDict(
         dict(
@@ -32,15 +32,15 @@ def get_config(variant: str = "digits") -> ConfigDict:
                     name="nn.StyleGAN2Generator",
                     width=64,
                     layers=2,
-                    channel_base=512,
-                    channel_max=48,
+                    channel_base=256,
+                    channel_max=32,
                     mixing=0.0,
                     lr_multiplier=0.1,
                 ),
                 discriminator=dict(
                     name="nn.StyleGAN2Discriminator",
-                    channel_base=512,
-                    channel_max=48,
+                    channel_base=256,
+                    channel_max=32,
                     group=8,
                     layers=2,
                     lr_multiplier=0.1,
@@ -80,6 +80,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.discriminator = dict(name="nn.StyleGAN2Discriminator", channel_max=512, **precision)
         config.family.augment = dict(name="losses.ada")  # "bgc": blitting, geometry, colour
         config.family.adaptive.images = 500_000
+        for player in config.optim.values():
+            player.learning_rate = 2.5e-3
         config.train.update(batch_size=64, checkpoint_every=10_000, sample_every=10_000)
     if variant == "cifar10":
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets

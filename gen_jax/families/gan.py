@@ -13,7 +13,7 @@ from gen_jax.errors import UserError
 from gen_jax.losses.augment import AdaptiveProbability, ScheduledProbability, pseudo_augment
 from gen_jax.losses.penalties import Game, Penalty
 from gen_jax.nn.conditioning import Conditioned, Conditioning
-from gen_jax.nn.progressive import Growth
+from gen_jax.nn.growth import Growth
 from gen_jax.nn.spectral import spectral_normalize, spectral_vectors
 from gen_jax.random import example_keys, fold, normal
 from gen_jax.types import Alarm, Batch, Cond, LossFn, Params, PyTree, TrainState

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
 from gen_jax.nn.equalized import EqualizedConv, EqualizedDense, channels_at, check_power_of_two
+from gen_jax.nn.growth import grow_image, grown
 from gen_jax.nn.layers import upsample
 from gen_jax.nn.mapping import MappingNetwork, layer_noise, styles
-from gen_jax.nn.progressive import GAIN, blurred, grow_image, grown
+from gen_jax.nn.progressive import GAIN, blurred
 
 
 class StyleGANGenerator(nn.Module):
@@ -26,7 +27,7 @@ class StyleGANGenerator(nn.Module):
     mixing: the probability of mixed styles in training (nn/mapping.py). decay: of the running mean of w.
 
     context.vector is embedded by the mapping: a label, as one of so many (nn.OneHot), or any other vector.
-    context.progress: how far it has grown (nn/progressive.py), from 8x8 on in the paper; None: wholly.
+    context.progress: how far it has grown (nn/growth.py), from 8x8 on in the paper; None: wholly.
 
     Raises UserError for a shape that is not reached from 4x4 by doubling, or conditions that it cannot use.
     """

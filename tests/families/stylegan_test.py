@@ -100,15 +100,19 @@ def test_path_lengths_of_a_linear_generator():
 
 
 def test_path_lengths_do_not_depend_on_the_number_of_devices():
-    _, state, step = prepared()
+    family, state, _ = prepared()
+
+    def loss(state, batch, key):
+        value, (metrics, _) = family.losses["gen"](state.params, state, batch, key)
+        return value, metrics["path"]
+
     found = []
     for devices in (1, 2, 8):
         mesh = parallel.make_mesh(devices)
         whole, split = parallel.replicated(mesh), parallel.split_batch(mesh)
-        run = jax.jit(step, in_shardings=(whole, split, whole), out_shardings=whole)
-        _, metrics = run(jax.device_put(state, whole), jax.device_put(a_batch(), split), jax.random.key(1))
-        found.append([float(metrics["gen/path"]), float(metrics["gen/loss"]), float(metrics["disc/r1"])])
-    assert found[0][0] > 1e-6
+        run = jax.jit(loss, in_shardings=(whole, split, whole), out_shardings=whole)
+        found.append(run(jax.device_put(state, whole), jax.device_put(a_batch(), split), jax.random.key(1)))
+    assert float(found[0][1]) > 1e-6
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-4)
 
 
@@ -125,11 +129,11 @@ def test_lazy_penalties_and_the_mean_of_w_over_steps():
     assert all(float(jnp.abs(a - b).max()) > 0 for a, b in zip(means[1:], means, strict=False))
 
 
-@pytest.mark.parametrize("clamp", [None, 256.0])
-def test_a_step_in_bfloat16_is_finite_and_near_float32(clamp):
+@pytest.mark.slow
+def test_a_step_in_bfloat16_is_finite_and_near_float32():
     losses = []
     for dtype in ("float32", "bfloat16"):
-        half = {"dtype": dtype, "clamp": clamp}
+        half = {"dtype": dtype, "clamp": 256.0}
         family = make(
             STYLE2,
             generator={**STYLE2["generator"], **half},

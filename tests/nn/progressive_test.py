@@ -9,8 +9,9 @@ import pytest
 
 from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
+from gen_jax.nn.growth import Growth
 from gen_jax.nn.layers import upsample
-from gen_jax.nn.progressive import Growth, ProgressiveDiscriminator, ProgressiveGenerator
+from gen_jax.nn.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from gen_jax.nn.resample import fir_downsample
 from gen_jax.nn.stylegan import StyleGANGenerator
 from gen_jax.training.state import count_params
