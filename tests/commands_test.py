@@ -340,14 +340,14 @@ BAD = [
     main(
         "a folder without a second domain",
         *TRANSLATE,
-        "--config.data.path={here}/images",
+        "--config.data={{'name': 'pairs', 'path': '{here}/images', 'paired': False}}",
         says=("{here}/images", "has domain A and not the second one, B", "trainA/ and trainB/"),
         prepare=domains(trainA=(8, 8)),
     ),
     main(
         "domains of two sizes",
         *TRANSLATE,
-        "--config.data.path={here}/images",
+        "--config.data={{'name': 'pairs', 'path': '{here}/images', 'paired': False}}",
         says=("A's are 8x8, B's are 16x16", "resolution"),
         prepare=domains(A=(8, 8), B=(16, 16)),
     ),
