@@ -41,7 +41,7 @@ def runs(tmp_path_factory):
         "gan": trained("quickstart_gan.py", place / "gan"),
         "vae": trained("vae/vae.py", place / "vae"),
         "linear": trained("gan/vanilla.py", place / "linear", generator=linear, latent=6),
-        # "styled": trained("gan/stylegan2.py", place / "styled"),
+        "styled": trained("gan/stylegan2.py", place / "styled"),
     }
 
 
