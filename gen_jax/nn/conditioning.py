@@ -136,7 +136,8 @@ class Conditioning(nn.Module):
 
 
 class OneHot(nn.Module):
-    """A label alone, as it is: context.vector [b, num_classes] is 1 at the label and 0 elsewhere, all 0 for -1.
+    """A label alone, as it is: context.vector [b, num_classes] is 1 at the label and 0 elsewhere, all 0 for -1, and NaN
+    for a label beyond the classes.
 
     For networks with embeddings of their own, as R3GAN's: they are linear layers of this vector. num_classes=0: no
     vector. Raises UserError when a label is to be read and cond has none."""
@@ -153,7 +154,8 @@ class OneHot(nn.Module):
             return Context()
         if "label" not in cond:
             raise UserError(f"the network reads a label (-1 for none) and was given: {', '.join(cond) or 'nothing'}")
-        return Context(vector=jax.nn.one_hot(cond["label"], self.num_classes))
+        vector = jax.nn.one_hot(cond["label"], self.num_classes)
+        return Context(vector=jnp.where(cond["label"][:, None] < self.num_classes, vector, jnp.nan))
 
 
 class Conditioned(nn.Module):
