@@ -27,13 +27,15 @@ def get_config(variant: str = "digits") -> ConfigDict:
             seed=0,
             family=dict(
                 name="families.GAN",
-                generator=dict(name="nn.TransGANGenerator", width=128, depths=(2, 2), heads=4),
-                discriminator=dict(name="nn.TransGANDiscriminator", outputs=1, width=64, depth=1, patch=1, heads=4),
+                generator=dict(name="nn.TransGANGenerator", width=128, depths=(2, 1), heads=4),
+                discriminator=dict(name="nn.TransGANDiscriminator", outputs=1, width=96, depth=1, patch=2, heads=4),
                 # num_classes=10 makes both players conditional on the digit
                 conditioning=dict(name="nn.Conditioning", width=32, num_classes=0),
-                loss=dict(name="losses.hinge"),
-                disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.2, every=4)),
-                augment=dict(name="losses.diff_augment", policy=("translation",)),
+                loss=dict(name="losses.relativistic"),
+                disc_penalties={
+                    name: dict(name="losses.Penalty", of=dict(name=f"losses.{name}"), weight=0.5)
+                    for name in ("r1", "r2")
+                },
                 latent=32,
             ),
             data=dict(name="digits"),
@@ -67,7 +69,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             gradient=dict(name="losses.Penalty", of=dict(name="losses.gradient_penalty"), weight=10.0),
             drift=dict(name="losses.Penalty", of=dict(name="losses.drift"), weight=1e-3),
         )
-        config.family.augment.policy = ("translation", "cutout", "color")
+        config.family.augment = dict(name="losses.diff_augment", policy=("translation", "cutout", "color"))
         config.family.latent = 256
         for player in ("disc", "gen"):
             config.optim[player].learning_rate = 1e-4

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gen_jax.errors import UserError
 from gen_jax.losses.adversarial import (
     hinge,
     least_squares,
@@ -17,6 +18,7 @@ from gen_jax.losses.adversarial import (
     relativistic_average,
     wasserstein,
 )
+from gen_jax.losses.penalties import Penalty, cosine
 from gen_jax.losses.reconstruction import Bernoulli, DiscretizedLogistic, Gaussian
 
 LEVELS = np.arange(256, dtype=np.float32) / 127.5 - 1
@@ -71,6 +73,18 @@ def test_minimax_saturates_where_the_discriminator_wins_and_non_saturating_does_
     slope = lambda loss: float(jax.grad(lambda f: loss(jnp.zeros(1), f)[1].sum())(jnp.array([-10.0]))[0])  # noqa: E731
     assert abs(slope(minimax)) < 1e-4
     assert abs(slope(non_saturating)) > 0.99
+
+
+def test_a_penalty_s_weight_may_fade_along_half_a_cosine():
+    """From 1 to 0.2 in 8 steps: 0.6 half way; its own value is reported without the weight."""
+    weight = lambda step: cosine(step, start=1.0, end=0.2, steps=8)  # noqa: E731
+    penalty = Penalty(of=lambda game: jnp.array([2.0, 4.0]), weight=weight)
+    for step, expected in ((0, 1.0), (4, 0.6), (8, 0.2), (100, 0.2)):
+        added, value, _ = penalty(None, (), jnp.int32(step))
+        np.testing.assert_allclose(added, 3 * expected, rtol=1e-6)
+        assert value == 3
+    with pytest.raises(UserError, match="steps=0"):
+        cosine(jnp.int32(1), 1.0, 0.0, steps=0)
 
 
 @given(mean=st.floats(-1.5, 1.5), log_scale=st.floats(-9, 2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.nn.conditioning import Conditioning, Context, drop, null
+from gen_jax.nn.conditioning import Conditioning, Context, OneHot, drop, null
 
 KEYS = jax.random.split(jax.random.key(0), 4000)
 
@@ -88,6 +88,17 @@ def test_unconditional_and_keys():
     assert Conditioning(8).apply({}, {"label": jnp.zeros(2, jnp.int32)}) == Context()
     with pytest.raises(UserError, match=r"reads a label .* was given: noise"):
         Conditioning(8, num_classes=2).init(jax.random.key(0), {"noise": jnp.zeros(2)})
+
+
+def test_one_hot_is_the_label_itself():
+    vector = OneHot(3).apply({}, {"label": jnp.array([0, 2, -1, 3])}).vector
+    np.testing.assert_array_equal(vector[:3], [[1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    assert np.isnan(vector[3]).all()
+    assert OneHot(3).keys == ("label",)
+    assert OneHot().keys == ()
+    assert OneHot().apply({}, {}) == Context()
+    with pytest.raises(UserError, match="was given: nothing"):
+        OneHot(3).apply({}, {})
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-10.0, 10.0), (-1.5, 1.1)])

@@ -58,6 +58,13 @@ def test_half_of_the_weight_is_on_the_last_halflife():
     np.testing.assert_allclose(track.decay(jnp.float32(99)), 0.5 ** (1 / 5), rtol=1e-6)  # 5% of 100 steps
 
 
+def test_a_half_life_that_burns_in_rises_along_half_a_cosine():
+    track = make_tracks({"model": {"halflife": 50.0, "burn_in": 1000}})["model"]
+    assert track.decay(jnp.float32(0)) == 0  # the average starts as the parameters
+    for step, half in ((250, 50 * (1 - np.sqrt(0.5)) / 2), (500, 25.0), (1000, 50.0), (9000, 50.0)):
+        np.testing.assert_allclose(track.decay(jnp.float32(step)), 0.5 ** (1 / half), rtol=1e-5)
+
+
 @pytest.mark.parametrize("std", [0.06, 0.08, 0.15])
 def test_reconstruction_agrees_with_the_average_taken_directly(std):
     """Of snapshots of two tracks every 100 steps; the error of the fit is small against that of taking a stored one."""
@@ -94,6 +101,7 @@ def test_players_and_tracks():
         ({"stds": (0.4,), "every": 1}, ["stds=0.4", "0.28"]),
         ({"stds": (0.1, 0.1), "every": 1}, ["differ"]),
         ({"halflife": -1.0, "rampup": 0.05}, ["halflife=-1.0"]),
+        ({"halflife": 1.0, "burn_in": 0}, ["burn_in=0"]),
         ({}, ["(none)"]),
     ],
 )

@@ -146,9 +146,25 @@ def test_a_schedule_is_followed():
     np.testing.assert_allclose(state.params["disc"]["b"], 0.5)
 
 
+def test_any_number_of_an_optimizer_may_be_a_schedule():
+    """Adam with b1 = 0: g / sqrt(v), v = (b2 v + (1 - b2) g^2) / (1 - b2^t), with b2 rising from 0.5 to 0.9 in two
+    steps."""
+    b2 = {"name": "linear_schedule", "init_value": 0.5, "end_value": 0.9, "transition_steps": 2}
+    rate = {"name": "constant_schedule", "value": 0.1}
+    transform = make_optimizer({"name": "adam", "learning_rate": rate, "b1": 0.0, "b2": b2, "eps": 0.0}).transform
+    params = {"w": jnp.float32(0.0)}
+    state, v, moves = transform.init(params), 0.0, []
+    for t, (g, b) in enumerate([(1.0, 0.5), (-2.0, 0.7), (3.0, 0.9), (1.0, 0.9)], start=1):
+        v = b * v + (1 - b) * g**2
+        moves.append(-0.1 * g / np.sqrt(v / (1 - b**t)))
+        update, state = jax.jit(transform.update)({"w": jnp.float32(g)}, state, params)
+        np.testing.assert_allclose(update["w"], moves[-1], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
+        ({"name": "adam", "learning_rate": 0.1, "b2": {"name": "cosine"}}, ["'cosine'", "did you mean"]),
         ({"name": "adma", "learning_rate": 0.1}, ["'adma'", "did you mean 'adam", " adam,"]),
         ({"name": "adam", "learning_rat": 0.1}, ["'learning_rat'", "learning_rate"]),
         ({"name": "adam"}, ["learning_rate"]),
