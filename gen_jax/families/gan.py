@@ -33,8 +33,9 @@ class GAN:
     auxiliary: the weight of an auxiliary classifier, Odena et al. 2017 (arXiv:1610.09585): the discriminator does not
     see the label but gives 1 + num_classes outputs, and both players want the label to be read off x.
     augment: (keys, x, p) -> x, one of losses/augment.py, shown to the discriminator in place of real and generated x.
-    adaptive: how its probability p follows the overtraining of the discriminator; None: p = 1. pseudo: with
-    probability p a generated example is called real (APA, Jiang et al. 2021, arXiv:2111.06849); it needs `adaptive`.
+    adaptive: how its probability p follows the overtraining of the discriminator, or a schedule of p; None: p = 1.
+    pseudo: with probability p a generated example is called real (APA, Jiang et al. 2021, arXiv:2111.06849); it needs
+    `adaptive`.
     growth: step [] -> progress [] in stages, for networks that grow (nn/progressive.py).
 
     truncation: samples closer to the mode, of less variety. For a generator with a mapping (StyleGAN) the share psi of
