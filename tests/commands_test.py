@@ -282,7 +282,7 @@ BAD = [
     main("wrong type", "--config.train.steps=abc", says=("--config.train.steps=abc", "a whole number is needed")),
     main("out of range", "--config.train.keep=0", says=("train.keep=0", "at least 1")),
     main("unknown family", "--config.family.name=families.Difusion", says=("'Difusion'", "did you mean 'Diffusion'?")),
-    main("unknown network", "--config.family.network.name=nn.DIIT", says=("'DIIT'", "did you mean 'DiT'?", "UNet")),
+    main("unknown network", "--config.family.network.name=nn.DIIT", says=("'DIIT'", "did you mean 'DiT'?", "UViT")),
     main(
         "unknown argument in a spec",
         QUICKSTART,

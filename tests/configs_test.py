@@ -110,7 +110,7 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
         np.testing.assert_array_equal(metrics[name], whole_metrics[name])
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), resumed, whole))
     samples = gen_jax.sample.run(tmp_path / "whole", num=3)
-    info = DATA[config.data.name]
+    info = DATA[data_of(config)]
     assert samples["x"].shape == (3, *info.shape)
     assert samples["x"].dtype == info.dtype
     assert (tmp_path / "whole" / "samples" / "step_00000004.png").stat().st_size > 0

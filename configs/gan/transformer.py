@@ -1,15 +1,16 @@
 """TransGAN: two transformers and no convolution that mixes places.
 
 Jiang et al. 2021, TransGAN: Two Pure Transformers Can Make One Strong GAN, and That Can Scale Up (arXiv:2102.07074),
-with the Wasserstein loss, its gradient penalty and DiffAugment (Zhao et al. 2020, arXiv:2006.10738), as in the paper.
+trained there with a Wasserstein loss, its gradient penalty and DiffAugment (Zhao et al. 2020, arXiv:2006.10738).
 
     python -m gen_jax.main --config=configs/gan/transformer.py --workdir=runs/transformer
 
 Measured on digits: not yet.
-The digits variant has the hinge loss with R1 instead, which needs no second update of the discriminator, and of
-DiffAugment the translation alone. The variant cifar10 (9.26 FID in the paper) has the numbers of the authors' program
-for CIFAR-10, but that generator and discriminator see batches of one size (128 and 64 there), and that the squared
-logits of real examples are small each, not their mean squared. It was built, not trained.
+The digits variant has smaller networks and, in place of the paper's loss, the pairing loss with R1 and R2 of R3GAN
+(arXiv:2501.05441), which needs no further updates of the discriminator, and no augmentation. The variant cifar10 (9.26
+FID in the paper) has the numbers of the authors' program for CIFAR-10, but that generator and discriminator see batches
+of one size (128 and 64 there), and that the squared logits of real examples are kept small, not their squared mean. It
+was built, not trained.
 """
 
 from ml_collections import ConfigDict
@@ -42,13 +43,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.998)),
             train=dict(
-                steps=4000,
+                steps=1200,
                 batch_size=64,
                 steps_per_call=10,
                 log_every=100,
-                checkpoint_every=2000,
+                checkpoint_every=400,
                 keep=3,
-                sample_every=2000,
+                sample_every=400,
                 flip=False,
                 max_skipped=10,
                 on_collapse="warn",

@@ -118,7 +118,7 @@ def _conv(x: jax.Array, weight: jax.Array, padding: int = 0, stride: int = 1, di
     )
 
 
-def pixel_norm(x: jax.Array) -> jax.Array:
+def unit_mean_square(x: jax.Array) -> jax.Array:
     """x [..., c] over the root mean square of its channels, arXiv:1710.10196 section 4.2."""
     return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)
 

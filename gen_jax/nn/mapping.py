@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.nn.conditioning import Context
-from gen_jax.nn.equalized import EqualizedDense, pixel_norm, unit_normal
+from gen_jax.nn.equalized import EqualizedDense, unit_mean_square, unit_normal
 from gen_jax.random import fold, normal
 
 
@@ -42,9 +42,9 @@ class MappingNetwork(nn.Module):
         elif vector is not None:
             parts.append(EqualizedDense(self.embed or self.features, name="embed")(vector))
         if not self.first:
-            parts = [pixel_norm(part) for part in parts]
+            parts = [unit_mean_square(part) for part in parts]
         x = jnp.concatenate(parts, axis=-1)
-        x = pixel_norm(x) if self.first else x
+        x = unit_mean_square(x) if self.first else x
         for i in range(self.layers):
             width = self.features if i == self.layers - 1 else self.width or self.features
             gain = math.sqrt(2) if self.first else 1.0

@@ -20,7 +20,7 @@ from gen_jax.nn.equalized import (
     check_group,
     check_power_of_two,
     minibatch_stddev,
-    pixel_norm,
+    unit_mean_square,
 )
 from gen_jax.nn.growth import grow_image, grown, shrink_image
 from gen_jax.nn.layers import image_size, upsample
@@ -82,7 +82,7 @@ class GeneratorBlock(nn.Module):
         if self.first:
             # A quarter of the gain: so it was in the program that the paper's results are of.
             dense = EqualizedDense(16 * self.features, GAIN / 4, use_bias=False, dtype=self.dtype, name="dense")
-            x = dense(pixel_norm(x)).reshape(-1, self.features, 4, 4).transpose(0, 2, 3, 1)
+            x = dense(unit_mean_square(x)).reshape(-1, self.features, 4, 4).transpose(0, 2, 3, 1)
             x = self._finish(x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype))
         else:
             x = self._finish(EqualizedConv(self.features, gain=GAIN, dtype=self.dtype, name="conv0")(upsample(x)))
@@ -90,7 +90,7 @@ class GeneratorBlock(nn.Module):
 
     @nn.nowrap
     def _finish(self, x: jax.Array) -> jax.Array:
-        return pixel_norm(nn.leaky_relu(x, 0.2).astype(jnp.float32)).astype(self.dtype)
+        return unit_mean_square(nn.leaky_relu(x, 0.2).astype(jnp.float32)).astype(self.dtype)
 
 
 class ProgressiveDiscriminator(nn.Module):

@@ -125,7 +125,7 @@ def test_lazy_penalties_and_the_mean_of_w_over_steps():
         paid.append([bool(jnp.isfinite(metrics[name])) for name in ("gen/path", "disc/r1")])
         means.append(state.extra["gen"]["w_mean"]["network"]["mean"])
     assert paid == [[True, True], [False, False]] * 2
-    assert float(state.extra["memory"]["gen"]["path"]) > 0
+    assert float(state.extra["memory"]["gen"]["path"]["own"]) > 0
     assert all(float(jnp.abs(a - b).max()) > 0 for a, b in zip(means[1:], means, strict=False))
 
 

@@ -11,8 +11,8 @@ from gen_jax.nn.equalized import (
     check_group,
     check_power_of_two,
     minibatch_stddev,
-    pixel_norm,
     resampled_conv,
+    unit_mean_square,
 )
 
 
@@ -76,8 +76,8 @@ def test_resampling_convolutions_are_scipy_s(taps):
 
 
 def test_pixel_norm():
-    np.testing.assert_allclose(pixel_norm(jnp.array([[3.0, -4.0]])), [[0.6 * 2**0.5, -0.8 * 2**0.5]], rtol=1e-6)
-    np.testing.assert_allclose(pixel_norm(jnp.zeros((1, 3))), np.zeros((1, 3)))
+    np.testing.assert_allclose(unit_mean_square(jnp.array([[3.0, -4.0]])), [[0.6 * 2**0.5, -0.8 * 2**0.5]], rtol=1e-6)
+    np.testing.assert_allclose(unit_mean_square(jnp.zeros((1, 3))), np.zeros((1, 3)))
 
 
 def test_minibatch_stddev_by_hand():
