@@ -50,7 +50,7 @@ class ProgressiveGenerator(nn.Module):
             raise UserError(f"ProgressiveGenerator draws images of shape (h, w, c), got shape={self.shape}")
         self.stages = check_power_of_two(*self.shape[:2], 4, "ProgressiveGenerator")
         features = [channels_at(level, self.channel_base, self.channel_max) for level in range(self.stages + 1)]
-        self.blocks = [GeneratorBlock(width, level == 0, self.dtype) for level, width in enumerate(features)]
+        self.blocks = [GrowingGeneratorBlock(width, level == 0, self.dtype) for level, width in enumerate(features)]
         self.to_image = [EqualizedConv(self.shape[-1], 1, dtype=self.dtype) for _ in features]
 
     def __call__(self, z: jax.Array, context: Context, train: bool = False) -> jax.Array:
@@ -70,7 +70,7 @@ class ProgressiveGenerator(nn.Module):
         return grown(run, self, context.progress, self.stages, z)
 
 
-class GeneratorBlock(nn.Module):
+class GrowingGeneratorBlock(nn.Module):
     """A level of the generator: z [b, d] for the first, else x [b, h/2, w/2, c] -> [b, h, w, features]."""
 
     features: int
@@ -149,7 +149,7 @@ class ShrinkingLevels(nn.Module):
 
     def setup(self):
         pairs = list(zip(self.widths[1:], self.widths, strict=False))
-        self.blocks = [DiscriminatorBlock(width, after, self.blur, self.dtype) for width, after in pairs]
+        self.blocks = [GrowingDiscriminatorBlock(width, after, self.blur, self.dtype) for width, after in pairs]
         self.from_image = [EqualizedConv(width, 1, GAIN, dtype=self.dtype) for width in self.widths]
 
     def __call__(self, x: jax.Array, progress: jax.Array | None) -> jax.Array:
@@ -167,7 +167,7 @@ class ShrinkingLevels(nn.Module):
         return grown(run, self, progress, stages, x)
 
 
-class DiscriminatorBlock(nn.Module):
+class GrowingDiscriminatorBlock(nn.Module):
     """A level of the discriminator: [b, h, w, features] -> [b, h/2, w/2, after]."""
 
     features: int
