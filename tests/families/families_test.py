@@ -209,7 +209,8 @@ TABLE = {
         "cond_drop": 0.2,
     },
 }
-ADAM = {"name": "adam", "learning_rate": 1e-3}
+# eps: a gradient that is zero but for rounding (a bias before an instance norm) is not blown up to a whole step
+ADAM = {"name": "adam", "learning_rate": 1e-3, "eps": 1e-6}
 
 
 @functools.cache
