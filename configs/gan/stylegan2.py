@@ -59,7 +59,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.998)),
             train=dict(
-                steps=3000,
+                steps=4500,
                 batch_size=32,
                 steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gen_jax.errors import UserError, unknown
+from gen_jax.nn.convolution import convolve
 from gen_jax.nn.resample import fir_downsample, fir_filter, fir_upsample
 
 
@@ -93,29 +94,18 @@ def resampled_conv(
     if k % 2 == 0:
         raise UserError(f"a convolution of size {k}: kernels here have an odd size")
     if how == "keep":
-        return _conv(x, weight, padding=k // 2)
+        return convolve(x, weight, padding=k // 2)
     if how == "up":
         if k == 1:
-            return fir_upsample(_conv(x, weight), taps)
-        x = _conv(x, weight[::-1, ::-1], padding=k - 1, dilation=2)  # [b, 2h + k - 2, 2w + k - 2, features]
+            return fir_upsample(convolve(x, weight), taps)
+        x = convolve(x, weight[::-1, ::-1], padding=k - 1, dilation=2)  # [b, 2h + k - 2, 2w + k - 2, features]
         return fir_filter(x, taps[::-1], padding=len(taps) // 2 - k // 2, gain=4.0)
     if how == "down":
         if k == 1:
-            return _conv(fir_downsample(x, taps), weight)
+            return convolve(fir_downsample(x, taps), weight)
         x = fir_filter(x, taps, padding=(len(taps) - 2) // 2 + k // 2)
-        return _conv(x, weight, stride=2)
+        return convolve(x, weight, stride=2)
     raise unknown("resampling", how, ("keep", "up", "down"))
-
-
-def _conv(x: jax.Array, weight: jax.Array, padding: int = 0, stride: int = 1, dilation: int = 1) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        weight,
-        window_strides=(stride, stride),
-        padding=((padding, padding), (padding, padding)),
-        lhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
 
 
 def unit_mean_square(x: jax.Array) -> jax.Array:

@@ -306,8 +306,8 @@ TABLE = {
         "cond_drop": 0.2,
     },
 }
-ADAM = {"name": "adam", "learning_rate": 1e-3}
-# A bias that a norm takes away again has a gradient of rounding errors, which Adam would enlarge to full steps.
+# eps: a gradient that is zero but for rounding (a bias before an instance norm) is not blown up to a whole step
+ADAM = {"name": "adam", "learning_rate": 1e-3, "eps": 1e-6}
 ADAMS = {"gan_biggan": ADAM | {"eps": 1e-4}}
 
 
@@ -415,7 +415,7 @@ def test_a_sample_depends_on_its_own_key_and_label_alone(name):
     chex.assert_shape(whole, (64, *SHAPE))
     slices = [slice(i, i + 7) for i in range(0, 64, 7)]
     parts = [sample(state.params, state.extra, keys[s], {k: v[s] for k, v in cond.items()}) for s in slices]
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5 * max(1.0, float(jnp.abs(whole).max())))
     assert float(jnp.abs(whole[0] - whole[10]).max()) > 1e-4, "another key draws the same sample"
     other = sample(state.params, state.extra, keys, {**cond, "label": (label + 1) % CLASSES})
     assert float(jnp.abs(whole - other).max()) > 1e-4, "the label is not seen"

@@ -119,7 +119,7 @@ def test_the_parts_make_the_whole_and_every_layer_reads_its_own_style(name):
     assert min(far) > 1e-4
 
 
-@generators
+@pytest.mark.parametrize("name", ["stylegan", "stylegan2"])
 def test_noise_comes_from_each_example_s_own_key_and_is_off_without(name):
     network, z = GENERATORS[name], jnp.broadcast_to(normal((1, 5)), (4, 5))
     variables = some_variables(network, z, Context())
