@@ -20,7 +20,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=4e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=7e-3, b1=0.0, b2=0.99, eps=1e-8, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
@@ -47,11 +47,11 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 conditioning=dict(name="nn.OneHot", num_classes=0),
                 loss=dict(name="losses.non_saturating"),
                 latent=64,
-                disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.1, every=16)),
+                disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=0.5, every=16)),
                 gen_penalties=dict(
                     # the mean that lengths are held to starts at zero: in a short run it has to rise faster
                     path_length=dict(
-                        name="losses.Penalty", of=dict(name="losses.PathLength", rate=0.1), weight=0.5, every=4
+                        name="losses.Penalty", of=dict(name="losses.PathLength", rate=0.1), weight=0.1, every=4
                     )
                 ),
             ),
