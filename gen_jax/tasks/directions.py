@@ -104,8 +104,11 @@ def _mean_gram(walker: Walker, latents: np.ndarray, cond: Any) -> np.ndarray:
             one = jax.tree.map(lambda a: a[None], cond)
             return walker.space.decode(params, extra, moved, one, None)[0].ravel()
 
-        jacobian = jax.jacfwd(image)(jnp.zeros(width))  # [values, d]
-        return jacobian.T @ jacobian
+        # Columns of J by the derivative of its transpose, as nn/convolution.py has no forward mode.
+        x, pull = jax.vjp(image, jnp.zeros(width))
+        _, push = jax.vjp(lambda y: pull(y)[0], jnp.zeros_like(x))
+        columns = jax.vmap(lambda move: push(move)[0])(jnp.eye(width))  # [d, values]
+        return columns @ columns.T
 
     compiled = jax.jit(grams)
     total = np.zeros((width, width))
