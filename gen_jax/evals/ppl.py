@@ -17,7 +17,7 @@ import numpy as np
 
 from gen_jax.errors import UserError, unknown
 from gen_jax.evals.features.lpips import lpips
-from gen_jax.random import fold, normal
+from gen_jax.random import fold, normal, slerp
 
 VERSION = 1
 TRIM = (1, 99)  # percentiles: what lies outside is left out, as in the paper's program
@@ -62,7 +62,7 @@ def ppl(
         a, b = (normal(fold(keys, end), (family.latent,)) for end in (0, 1))
         t = jax.vmap(jax.random.uniform)(fold(keys, 2))
         with jax.default_matmul_precision("highest"):  # the two images differ by little
-            near, far = (family.decode(params, extra, _slerp(a, b, t + e), cond) for e in (0, epsilon))
+            near, far = (family.decode(params, extra, slerp(a, b, t + e), cond) for e in (0, epsilon))
             return measure(variables, near, far) / epsilon**2
 
     values = []
@@ -85,11 +85,3 @@ def _measure(distance: str) -> tuple[Any, Callable[[Any, jax.Array, jax.Array], 
     if distance == "pixels":
         return (), lambda _, a, b: jnp.square(a - b).reshape(len(a), -1).mean(axis=1)
     raise unknown("distance of ppl", distance, ("lpips", "pixels"))
-
-
-def _slerp(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
-    """The point at t [n] of the arc from a to b [n, d], White 2016 (arXiv:1609.04468, sec. 2.1)."""
-    unit_a, unit_b = (z / jnp.linalg.norm(z, axis=1, keepdims=True) for z in (a, b))
-    omega = jnp.arccos(jnp.clip((unit_a * unit_b).sum(axis=1), -1, 1))[:, None]
-    t = t[:, None]
-    return (jnp.sin((1 - t) * omega) * a + jnp.sin(t * omega) * b) / jnp.sin(omega)

@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax.data.transforms import to_uint8
 from gen_jax.errors import UserError, unknown
-from gen_jax.random import normal
+from gen_jax.random import lerp, normal, slerp
 from gen_jax.types import Cond, PyTree
 
 SPACES = ("z", "w")
@@ -147,21 +147,3 @@ def read_latents(path: str | Path, shape: Sequence[int]) -> np.ndarray:
         what = "no array 'latent'" if found is None else f"latents of shape {list(found.shape[1:])}"
         raise UserError(f"latents={path} has {what}, and {list(shape)} is needed; write it with --task=project")
     return found.astype(np.float32)
-
-
-def lerp(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
-    """The point at t [n] of the line from a to b [n, ...]."""
-    t = t.reshape((-1,) + (1,) * (a.ndim - 1))
-    return a + t * (b - a)
-
-
-def slerp(a: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
-    """The point at t [n] of the arc from a to b [n, d], White 2016 (arXiv:1609.04468, sec. 2.1): its length stays near
-    that of normal numbers, which is what a generator knows."""
-    t = t.reshape((-1,) + (1,) * (a.ndim - 1))
-    unit_a, unit_b = (v / jnp.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    omega = jnp.arccos(jnp.clip((unit_a * unit_b).sum(-1, keepdims=True), -1, 1))
-    near = jnp.sin(omega) < 1e-6  # parallel: the arc is the line
-    safe = jnp.where(near, 1.0, omega)
-    arc = (jnp.sin((1 - t) * safe) * a + jnp.sin(t * safe) * b) / jnp.sin(safe)
-    return jnp.where(near, a + t * (b - a), arc)

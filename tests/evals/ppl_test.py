@@ -8,7 +8,8 @@ import pytest
 
 from gen_jax.errors import UserError
 from gen_jax.evals import ppl as module
-from gen_jax.evals.ppl import _slerp, ppl
+from gen_jax.evals.ppl import ppl
+from gen_jax.random import slerp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ def speed(num, scale):
     keys = jax.random.split(jax.random.key(9), 3)
     a, b = (jax.random.normal(key, (num, 8)) for key in keys[:2])
     t = jax.random.uniform(keys[2], (num,))
-    _, dz = jax.jvp(lambda t: _slerp(a, b, t), (t,), (jnp.ones(num),))
+    _, dz = jax.jvp(lambda t: slerp(a, b, t), (t,), (jnp.ones(num),))
     return np.square(scale * np.asarray(dz)).mean(axis=1)
 
 
@@ -72,7 +73,7 @@ def test_by_a_network(monkeypatch):
 
 def test_slerp_goes_along_the_arc():
     a, b = jnp.array([[1.0, 0], [2, 0]]), jnp.array([[0, 1.0], [0, 2]])
-    half = np.asarray(_slerp(a, b, jnp.array([0.5, 1 / 3])))
+    half = np.asarray(slerp(a, b, jnp.array([0.5, 1 / 3])))
     np.testing.assert_allclose(half, [[0.5**0.5, 0.5**0.5], [3**0.5, 1]], rtol=1e-6)
 
 

@@ -75,7 +75,7 @@ def test_resampling_convolutions_are_scipy_s(taps):
     np.testing.assert_allclose(down, whole[::2, ::2], atol=1e-5)
 
 
-def test_pixel_norm():
+def test_unit_mean_square():
     np.testing.assert_allclose(unit_mean_square(jnp.array([[3.0, -4.0]])), [[0.6 * 2**0.5, -0.8 * 2**0.5]], rtol=1e-6)
     np.testing.assert_allclose(unit_mean_square(jnp.zeros((1, 3))), np.zeros((1, 3)))
 

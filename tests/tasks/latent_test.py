@@ -14,8 +14,8 @@ from PIL import Image
 import gen_jax.main
 import gen_jax.sample
 from gen_jax.errors import UserError
+from gen_jax.random import lerp, slerp
 from gen_jax.tasks.directions import style_gram
-from gen_jax.tasks.latent import lerp, slerp
 from gen_jax.training.restore import open_run
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
