@@ -10,7 +10,7 @@
     sliced_wasserstein       sliced_wasserstein                            pixels        0
     label_agreement          agreement, classes_read, read/CLASS           pixels        1; all classes, evenly
     classification_accuracy  cas beside cas_real                           pixels        cas_real
-    modes                    modes, modes/kl_uniform, modes/kl_train       pixels        modes/known; 0
+    modes                    modes, modes/rarest, modes/kl_uniform         pixels        modes/known; 0
     point_modes              point_modes, point_modes/within               points        point_modes/known; 1
     sample_distance          sample_distance, sample_distance/nearest      pixels        1
     memorization             exact_copies, authenticity, distance_ratio    pixels        0; authenticity_test; 1

@@ -34,6 +34,7 @@ def modes(
     Returns:
       modes: how many are read at least once. modes/known: how many there are. A classifier's own mistakes add modes:
         compare with the figure of real images.
+      modes/rarest: the share of the samples that are read as the rarest mode, 0 where one is missing.
       modes/kl_uniform: KL(read || uniform) in nats, 0: all modes equally often; log(modes/known): one only.
       modes/kl_train: KL(read || shares of the classes in the training data); channels are taken for independent.
 
@@ -69,6 +70,7 @@ def modes(
     return {
         "modes": float(there.sum()),
         "modes/known": float(len(p)),
+        "modes/rarest": float(p.min()),
         "modes/kl_uniform": float((p[there] * np.log(p[there] * len(p))).sum()),
         "modes/kl_train": float((p[there] * np.log(p[there] / q[there])).sum()),
     }

@@ -21,6 +21,7 @@ def test_by_hand():
     figures = modes(classes(1, [0, 0, 0, 1]), *REAL)
     assert figures["modes"] == 2
     assert figures["modes/known"] == 3
+    assert figures["modes/rarest"] == 0
     assert figures["modes/kl_uniform"] == pytest.approx(0.75 * np.log(0.75 * 3) + 0.25 * np.log(0.25 * 3))
     assert figures["modes/kl_train"] == pytest.approx(0.75 * np.log(0.75 / (1 / 2)) + 0.25 * np.log(0.25 / (1 / 3)))
 
@@ -29,7 +30,8 @@ def test_the_extremes():
     assert modes(classes(1, [1] * 9), *REAL)["modes/kl_uniform"] == pytest.approx(np.log(3))
     even = modes(classes(1, [0, 1, 2]), *REAL)
     assert (even["modes"], even["modes/kl_uniform"]) == (3, pytest.approx(0))
-    assert modes(*REAL[:1], *REAL)["modes/kl_train"] == pytest.approx(0)
+    real = modes(*REAL[:1], *REAL)
+    assert (real["modes/kl_train"], real["modes/rarest"]) == (pytest.approx(0), pytest.approx(1 / 6))
 
 
 def test_classes_may_have_any_numbers():
