@@ -38,7 +38,7 @@ from gen_jax.training import parallel
 from gen_jax.training.outputs import check_out, write_samples, write_sheet
 from gen_jax.training.restore import Run, open_run
 from gen_jax.training.setup import set_up
-from gen_jax.types import DataInfo, Family
+from gen_jax.types import DataInfo, Family, settings, with_settings
 
 
 def run(
@@ -200,23 +200,25 @@ def _turned(trained: Run, family: Mapping[str, Any]) -> Run:
 def _override(family: Family, steps: int | None, sampler: str | None, guidance: float | None) -> Family:
     """The family with another sampler, number of steps or guidance scale."""
     changes: dict[str, Any] = {}
-    fields = {field.name for field in dataclasses.fields(family)}  # type: ignore[arg-type]
+    known = settings(family)
     for name, value in (("steps", steps), ("sampler", sampler), ("guidance", guidance)):
-        if value is not None and name not in fields:
+        if value is not None and name not in known:
             raise UserError(f"--{name}={value}: a {type(family).__name__} has no {name}")
     if steps is not None:
         changes["steps"] = steps
     if sampler is not None:
         classes = {n: c for n, c in names(gen_jax.diffusion).items() if dataclasses.is_dataclass(c)}
-        known = [n for n, c in classes.items() if hasattr(c, "step") or hasattr(c, "run")]
-        if sampler not in known:
-            raise unknown("sampler", sampler, known)
+        samplers = [n for n, c in classes.items() if hasattr(c, "step") or hasattr(c, "run")]
+        if sampler not in samplers:
+            raise unknown("sampler", sampler, samplers)
         changes["sampler"] = build(gen_jax.diffusion, {"name": sampler})
     if guidance is not None:
         if not family.cond_keys:
             raise UserError(f"--guidance={guidance}: this model is unconditional; leave --guidance out")
-        changes["guidance"] = {"cfg": build(gen_jax.diffusion, {"name": "classifier_free", "scale": guidance})}
-    return dataclasses.replace(family, **changes) if changes else family  # type: ignore[type-var]
+        scale = {"name": "classifier_free", "scale": guidance}
+        of_tokens = isinstance(known["guidance"], float)  # they have no other guidance
+        changes["guidance"] = guidance if of_tokens else {"cfg": build(gen_jax.diffusion, scale)}
+    return with_settings(family, **changes) if changes else family
 
 
 def _class(label: int | str, family: Family, info: DataInfo) -> int:

@@ -67,7 +67,8 @@ class Alarm:
 
 
 class Family(Protocol):
-    """A way to model data: a frozen dataclass of networks, losses and numbers.
+    """A way to model data: a frozen dataclass of networks, losses and numbers. One that has another family inside, as
+    latent diffusion has the diffusion, calls it `model`.
 
     Three members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
     says what is done about it. `settle(params, extra, key) -> extra`: what is computed once before samples are drawn,
@@ -90,6 +91,24 @@ class Family(Protocol):
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         """One sample per key: x [n, ...] in [-1, 1]; sample i depends on keys[i] and cond[i] alone."""
         ...
+
+
+def settings(family: Any) -> dict[str, Any]:
+    """Every field of a family and of the model inside it, by name; the outer one's where both have it."""
+    own = {field.name: getattr(family, field.name) for field in dataclasses.fields(family)}
+    return (settings(own["model"]) if "model" in own else {}) | own
+
+
+def with_settings(family: Any, **changes: Any) -> Any:
+    """The family with other values of its fields, or of those of the model inside it."""
+    own = {field.name for field in dataclasses.fields(family)}
+    inner = {name: value for name, value in changes.items() if name not in own}
+    outer = {name: value for name, value in changes.items() if name in own}
+    if inner and "model" in own:
+        outer["model"] = with_settings(family.model, **inner)
+    elif inner:
+        raise AttributeError(f"a {type(family).__name__} has no {', '.join(inner)}")
+    return dataclasses.replace(family, **outer)
 
 
 @dataclasses.dataclass(frozen=True)

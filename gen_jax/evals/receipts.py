@@ -25,12 +25,13 @@ import jax
 
 import gen_jax
 from gen_jax.evals.metrics import Metric
-from gen_jax.types import Family
+from gen_jax.types import Family, settings
 
 COMPUTING = ("batch_size",)
 """Settings of metrics that change how a figure is computed, and not what it is."""
 
 SAMPLING = ("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction")
+SAMPLING += ("temperature", "choice_temperature", "top_k")
 """Fields of families that say how samples are drawn."""
 
 
@@ -73,8 +74,8 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 def describe_family(family: Family) -> dict[str, Any]:
     """How a family draws: those of SAMPLING that it has, in words."""
-    fields = {name: getattr(family, name) for name in SAMPLING if hasattr(family, name)}
-    return {name: _spell(value) for name, value in fields.items()}
+    known = settings(family)
+    return {name: _spell(known[name]) for name in SAMPLING if name in known}
 
 
 @functools.cache

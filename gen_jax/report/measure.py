@@ -3,7 +3,6 @@
 Times are from the call to images on the host, with everything compiled before; the median of some rounds.
 """
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from gen_jax.tasks.generation import Generate, make_generate
 from gen_jax.training import parallel
 from gen_jax.training.restore import Run
 from gen_jax.training.state import count_params
-from gen_jax.types import Family
+from gen_jax.types import Family, settings, with_settings
 
 Samples = Mapping[str, np.ndarray]
 COLLAPSED = 0.25
@@ -95,12 +94,12 @@ def sweep(run: Run, steps: Sequence[int], num: int, quality: Callable[[Samples],
       quality(samples) of `num` samples. Numbers of steps that the model cannot draw with are left out.
     """
     family = run.setup.family
-    if not hasattr(family, "steps"):
+    if "steps" not in settings(family):
         steps = [0]
     size, rows = run.config["sample"]["batch_size"], []
     for count in steps:
         try:
-            changed: Any = dataclasses.replace(family, steps=count) if count else family  # type: ignore[type-var]
+            changed = with_settings(family, steps=count) if count else family
             generate = generator(run, changed)
             per_batch = seconds(functools.partial(generate, run.state, size), rounds=3, budget=5.0)
         except UserError:

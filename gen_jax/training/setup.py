@@ -21,6 +21,8 @@ from gen_jax.types import PICTURES, Batch, DataInfo, Family, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
 SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
+OF_CODECS = {"shape": "latent_shape", "num_codes": "num_codes", "token_shape": "token_shape"}
+"""Arguments that a family with a codec gets from it, by the codec's own names."""
 FIELDS = {
     "family": ("name",),
     "data": ("name",),
@@ -65,13 +67,14 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     Raises:
       UserError: whatever in the config's family, optim or ema cannot work with this data or with each other.
     """
-    spec = dict(config["family"])
-    if not info.num_classes and spec.get("conditioning", {}).get("num_classes", 0) is None:
-        spec["guidance"] = {}  # the config leaves the classes to the data (None), and there are none to guide to
+    spec = dict(config["family"]) if info.num_classes else without_classes(config["family"])
     pretrained = find_pretrained(spec, info)
     spec |= {field: set_up(run.config, run.info).family for field, run in pretrained.items()}
-    shapes_of = {f"{name}_shape": shape for name, (shape, _) in info.conditions.items()}
-    family = build(gen_jax, spec, shape=info.shape, num_classes=info.num_classes, **shapes_of)
+    known = {f"{name}_shape": shape for name, (shape, _) in info.conditions.items()}
+    known |= {"shape": info.shape, "num_classes": info.num_classes}
+    codec = spec.get("codec")  # what it makes of the data is what the family sees
+    known |= {name: getattr(codec, of) for name, of in OF_CODECS.items() if hasattr(codec, of)}
+    family = build(gen_jax, spec, **known)
     if not hasattr(family, "losses"):
         raise UserError(f"family.name='{config['family']['name']}' is not a family; those are in gen_jax/families")
     if "label" in family.cond_keys:
@@ -96,6 +99,17 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     optimizers = {player: make_optimizer(spec) for player, spec in config["optim"].items()}
     shapes = jax.eval_shape(functools.partial(init_state, family, optimizers, tracks), jax.random.key(0), example)
     return Setup(family, optimizers, tracks, shapes, example, pretrained)
+
+
+def without_classes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A family's spec for data without classes: where it leaves their number to the data (None) there is no guidance,
+    neither in the family nor in the model inside it."""
+    spec = dict(spec)
+    if spec.get("conditioning", {}).get("num_classes", 0) is None and "guidance" in spec:
+        spec["guidance"] = {} if isinstance(spec["guidance"], Mapping) else 1.0
+    if isinstance(spec.get("model"), Mapping):
+        spec["model"] = without_classes(spec["model"])
+    return spec
 
 
 def example_batch(info: DataInfo, cond_keys: Sequence[str]) -> Batch:
