@@ -20,7 +20,7 @@ from gen_jax.types import Batch, Cond, LossFn, Params, PyTree, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenModel:
+class _TokenModel:
     """What both have: a `network` tokens int32 [b, n] -> logits [b, n, num_codes] over the codec's tokens.
 
     codec: {"workdir": DIR}, a trained run of a family that has tokens. cond_drop: how often the condition is dropped in
@@ -135,7 +135,7 @@ class TokenModel:
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskGIT(TokenModel):
+class MaskGIT(_TokenModel):
     """All tokens at once: of a random share they are masked in training, and sampling fills them in within `steps`.
 
     Of an example cos(pi u / 2) of the tokens are masked, u uniform, at least one (arXiv:2202.04200, section 3.1-3.3).
@@ -208,7 +208,7 @@ class MaskGIT(TokenModel):
 
 
 @dataclasses.dataclass(frozen=True)
-class Autoregressive(TokenModel):
+class Autoregressive(_TokenModel):
     """Token after token, each given those before: log p(tokens) = sum_i log p(token i | tokens before i), exactly.
 
     top_k: only the most likely codes are drawn; None: all. cache: keys and values of the tokens so far are kept, so

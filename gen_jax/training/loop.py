@@ -1,6 +1,7 @@
 """Training, readable from top to bottom: check, resume, compile, loop."""
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import shlex
@@ -21,6 +22,7 @@ from gen_jax.evals.receipts import describe_family
 from gen_jax.evals.run import Samples
 from gen_jax.tasks.conditions import conditions
 from gen_jax.tasks.generation import Generate, Stream, collected, make_stream
+from gen_jax.tasks.latent_cache import cache_latents
 from gen_jax.training import parallel, writers
 from gen_jax.training.alarm import Trouble, Watch
 from gen_jax.training.best import Best
@@ -59,6 +61,10 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
     setup = set_up(config.to_dict(), source.info)
     if hasattr(setup.family, "check_batch"):
         setup.family.check_batch(settings.batch_size)
+    if folder := settings.get("latent_cache"):
+        extra = setup.load_pretrained(parallel.replicated(mesh))
+        source, family = cache_latents(folder, source, setup.family, extra, settings.batch_size, settings.flip)
+        setup = dataclasses.replace(setup, family=family)
     data = batches(
         source,
         settings.batch_size,

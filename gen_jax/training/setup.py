@@ -17,7 +17,7 @@ from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
 from gen_jax.training.pretrained import Pretrained, find_pretrained
 from gen_jax.training.state import init_state
-from gen_jax.types import PICTURES, Batch, DataInfo, Family, TrainState
+from gen_jax.types import PICTURES, Batch, DataInfo, Family, PyTree, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
 SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
@@ -55,10 +55,13 @@ class Setup:
         """The state with the parameters of the other runs' models in extra."""
         if not self.pretrained:
             return state
-        loaded = {
+        return state.replace(extra={**(state.extra or {}), **self.load_pretrained(sharding)})
+
+    def load_pretrained(self, sharding: jax.sharding.Sharding) -> dict[str, PyTree]:
+        """The other runs' models as they stand in extra, by the family's field."""
+        return {
             field: run.load(set_up(run.config, run.info).shapes, sharding) for field, run in self.pretrained.items()
         }
-        return state.replace(extra={**(state.extra or {}), **loaded})
 
 
 def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
