@@ -30,8 +30,10 @@ from gen_jax.types import Family, settings
 COMPUTING = ("batch_size",)
 """Settings of metrics that change how a figure is computed, and not what it is."""
 
-SAMPLING = ("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction")
-SAMPLING += ("temperature", "choice_temperature", "top_k")
+SAMPLING = (
+    *("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction"),
+    *("temperature", "choice_temperature", "top_k"),
+)
 """Fields of families that say how samples are drawn."""
 
 

@@ -95,11 +95,8 @@ def _fill(folder: Path, source: Source, family: Family, extra: PyTree, batch_siz
 
 
 def _encoded(encode: Any, source: Source, family: Family, extra: PyTree, index: np.ndarray) -> dict[str, np.ndarray]:
-    take = getattr(source, "take", None)
-    examples = [source[i] for i in index.tolist()] if take is None else None
-    wanted = ("x", *family.cond_keys)
-    batch = take(index) if examples is None else {name: np.stack([e[name] for e in examples]) for name in wanted}
-    batch = {name: batch[name] for name in wanted}
+    examples = [source[i] for i in index.tolist()]
+    batch = {name: np.stack([example[name] for example in examples]) for name in ("x", *family.cond_keys)}
     latent = encode(extra, scale({name: jnp.asarray(values) for name, values in batch.items()}))
     return {"latent": np.asarray(latent)} | {name: np.asarray(batch[name]) for name in family.cond_keys}
 

@@ -73,7 +73,7 @@ def set_up(config: Mapping[str, Any], info: DataInfo) -> Setup:
     spec = dict(config["family"]) if info.num_classes else without_classes(config["family"])
     pretrained = find_pretrained(spec, info)
     spec |= {field: set_up(run.config, run.info).family for field, run in pretrained.items()}
-    known = {f"{name}_shape": shape for name, (shape, _) in info.conditions.items()}
+    known: dict[str, Any] = {f"{name}_shape": shape for name, (shape, _) in info.conditions.items()}
     known |= {"shape": info.shape, "num_classes": info.num_classes}
     codec = spec.get("codec")  # what it makes of the data is what the family sees
     known |= {name: getattr(codec, of) for name, of in OF_CODECS.items() if hasattr(codec, of)}

@@ -58,8 +58,8 @@ def made(family, n=6):
     return TrainState(jnp.int32(0), params, {}, {}, extra), batch
 
 
-def loss_of(family, state, batch, key=jax.random.key(2)):
-    return family.losses["model"](state.params, state, batch, key)
+def loss_of(family, state, batch):
+    return family.losses["model"](state.params, state, batch, jax.random.key(2))
 
 
 @pytest.mark.parametrize("scaling", ["channels", "one", "none"])
@@ -132,7 +132,7 @@ def test_settings_reach_the_model_inside():
 def test_what_cannot_be():
     with pytest.raises(UserError, match="a Diffusion, which has no latents to model"):
         Latent(diffusion(), diffusion())
-    with pytest.raises(UserError, match="unknown family.scaling 'two'"):
+    with pytest.raises(UserError, match=r"unknown family\.scaling 'two'"):
         Latent(Blocks(), diffusion(), scaling="two")
-    with pytest.raises(UserError, match="family.model is a Blocks"):
+    with pytest.raises(UserError, match=r"family\.model is a Blocks"):
         Latent(Blocks(), Blocks())

@@ -266,6 +266,6 @@ def test_bad_pairs():
         make(Autoregressive, top_k=4)
     with pytest.raises(UserError, match=r"causal=True: a MaskGIT needs False"):
         MaskGIT(Quarters(), make(Autoregressive).network, Conditioning(width=16))
+    uneven = MaskGIT(Quarters(), make(MaskGIT).network.clone(heads=3), Conditioning(width=16))
     with pytest.raises(UserError, match="heads=3 must divide the width 16"):
-        network = make(MaskGIT).network.clone(heads=3)
-        made(MaskGIT(Quarters(), network, Conditioning(width=16)))
+        made(uneven)
