@@ -31,7 +31,7 @@ from gen_jax.evals.record import add_evaluation, check_target
 from gen_jax.evals.reference import Reference
 from gen_jax.evals.run import Samples, check_same, evaluate
 from gen_jax.sample import check_numbers, open_model, parse_json
-from gen_jax.tasks.conditions import conditions
+from gen_jax.tasks.conditions import Conditions, conditions
 from gen_jax.tasks.generation import make_stream
 from gen_jax.training import parallel, writers
 from gen_jax.training.restore import Run
@@ -47,7 +47,7 @@ def run(
     features: str | None = None,
     weights: str | None = None,
     resize: str | None = None,
-    split: str = "train",
+    split: str | None = None,
     seed: int = 0,
     steps: int | None = None,
     sampler: str | None = None,
@@ -70,7 +70,8 @@ def run(
       features: "inception", "dinov2", or "own", a classifier of the data itself. None: Inception where its weights are
         at hand, else own. Nothing is downloaded unless it is asked for by name.
       weights: the network's file. resize: "clean", "tf-legacy" or "pytorch-fid"; None: the network's usual one.
-      split: the real images that samples are measured against.
+      split: the real images that samples are measured against; None: train, and of reconstructions the split that they
+        are of, so that fid is the rFID of papers, and psnr and ssim compare each image with its own.
       seed: sample i of a run depends on (seed, i) and its label alone; classes are asked for in turn.
       steps, sampler, guidance, family, ema, checkpoint, batch_size: as for gen_jax.sample.run.
       samples: a folder, archive or .npz of images. reference: the same, or the name of a data set, or an .npz of
@@ -90,8 +91,8 @@ def run(
     if workdir is None:
         if wrong := [name for name, value in {**drawing, "batch_size": batch_size}.items() if value is not None]:
             raise UserError(f"--{wrong[0]} is of runs (--workdir): these samples are there already")
-        target, drawn, real = _of_files(samples, reference, out, num, split, seed)
-        opened, labelled = None, bool(drawn.info.num_classes)
+        target, drawn, real = _of_files(samples, reference, out, num, split or "train", seed)
+        opened, labelled, originals = None, bool(drawn.info.num_classes), ""
     else:
         for name, path in (("samples", samples), ("reference", reference), ("out", out)):
             if path is not None:
@@ -99,13 +100,15 @@ def run(
         target, opened = Path(workdir) / "evals.json", open_model(workdir, **drawing)  # type: ignore[arg-type]
         check_target(target)
         data = opened.config["data"]
-        real = Reference(data["name"], functools.partial(load, data), split)
-        drawn = _of_run(opened, num, seed, batch_size, ema)
+        given = conditions(opened.setup.family, opened.info, data)
+        originals = given.originals
+        real = Reference(data["name"], functools.partial(load, data), split or originals or "train")
+        drawn = _of_run(opened, given, num, seed, batch_size, ema)
         check_same(drawn, real)
         labelled = "label" in opened.setup.family.cond_keys or "label" in drawn.fields
 
     console = writers.make_console()
-    usual = default_metrics(labelled, drawn.info, "target" in drawn.fields)
+    usual = default_metrics(labelled, drawn.info, "target" in drawn.fields, bool(originals))
     wanted = find_metrics(usual) if named is None else named
     network = _network(features, weights, resize, real, drawn, wanted)
     if network is not None:
@@ -128,11 +131,12 @@ def run(
     return evaluation
 
 
-def _of_run(opened: Run, num: int | None, seed: int, batch_size: int | None, ema: float | None) -> Samples:
+def _of_run(
+    opened: Run, given: Conditions, num: int | None, seed: int, batch_size: int | None, ema: float | None
+) -> Samples:
     """What is drawn from a run, with the conditions that tasks/conditions.py gives it."""
     family, state = opened.setup.family, opened.state
     size = batch_size or opened.config["sample"]["batch_size"]
-    given = conditions(family, opened.info, opened.config["data"])
     count = num or given.count or NUM
     stream = make_stream(family, opened.info, size, parallel.split_batch(opened.mesh), given)
     facts = {"seed": seed, **describe_family(family), "ema": bool(state.ema) if ema is None else ema}
@@ -201,7 +205,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("features", None, f"The feature network, of {', '.join(SUFFIX)}; default: what is at hand.")
     flags.DEFINE_string("weights", None, "The feature network's file.")
     flags.DEFINE_string("resize", None, "How images come to its size: clean, tf-legacy or pytorch-fid.")
-    flags.DEFINE_string("split", "train", "The split of the real images to compare with.")
+    flags.DEFINE_string("split", None, "The split of the real images to compare with; default: train, or the originals'.")
     flags.DEFINE_integer("seed", 0, "Sample i of a run depends on (seed, i) and its label alone.")
     flags.DEFINE_integer("steps", None, "Steps of the sampler; default: the config's.")
     flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")

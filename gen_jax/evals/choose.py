@@ -71,13 +71,16 @@ def choose_network(name: str | None, weights: str | None, resize: str | None, re
     return Choice(name, lambda: network(**settings), note)
 
 
-def default_metrics(labelled: bool, info: DataInfo, answered: bool = False) -> list[str]:
+def default_metrics(labelled: bool, info: DataInfo, answered: bool = False, reconstructed: bool = False) -> list[str]:
     """What is measured where no metric is named. labelled: whether the samples were asked for by class. info: the
-    data's, which may be sounds, or points [n, d]. answered: whether it is known what should have come of them."""
+    data's, which may be sounds, or points [n, d]. answered: whether it is known what should have come of them.
+    reconstructed: whether sample i is to be like image i of the reference."""
     if is_sounds(info):
         return ["fad", "kid", "prdc"]
     if len(info.shape) == 1:
         return ["point_modes", "sample_distance"]
+    if reconstructed:
+        return ["psnr", "ssim", "fid"]
     known = ["translation_error"] if answered else []
     return [*known, "fid", "kid", "prdc", "label_agreement" if labelled else "modes", "memorization"]
 

@@ -45,6 +45,22 @@ class Gaussian:
 
 
 @dataclasses.dataclass(frozen=True)
+class Laplace:
+    """Density of a Laplace law with the decoder's mean and a fixed scale, in units of x's [-1, 1]: at 1 the absolute
+    difference, and log 2 for each value."""
+
+    scale: float = 1.0
+    channels: ClassVar[int] = 1
+    discrete: ClassVar[bool] = False
+
+    def log_prob(self, x, out):
+        return _sum(-jnp.abs(x - out) / self.scale - jnp.log(2 * self.scale))
+
+    def mean(self, out):
+        return jnp.clip(out, -1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Bernoulli:
     """Independent bits with the decoder's logits; x's [-1, 1] is read as a probability in [0, 1].
 

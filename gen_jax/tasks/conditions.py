@@ -2,7 +2,8 @@
 
 A family that is conditional on nothing but a label is asked for classes. One that reads more (image, mask, text) is
 asked for what a data set has: sample i gets all conditions of its example i % n, as they belong together. That data set
-is the test split of the run's own data (the train split where there is no test split), or what the user gives.
+is the test split of the run's own data (the train split where there is no test split), or what the user gives. One that
+reconstructs is given the examples themselves as the image.
 """
 
 import dataclasses
@@ -27,11 +28,23 @@ class Conditions:
 
     names: of the fields. read: indices of samples [b] -> the fields [b, ...], pictures as bytes. `target`, of the form
     of x, is what is to come out: no family sees it, pictures and metrics do. count: how many samples differ in them;
-    None: as many as one likes."""
+    None: as many as one likes. originals: the split whose x sample i is to be like, of its example i; "": it is to be
+    like none."""
 
     names: tuple[str, ...]
     read: Callable[[np.ndarray], Fields]
     count: int | None = None
+    originals: str = ""
+
+
+def sample_keys(family: Family) -> tuple[str, ...]:
+    """The conditions that `family.sample` reads."""
+    return getattr(family, "sample_keys", family.cond_keys)
+
+
+def reconstructs(family: Family) -> bool:
+    """Whether samples are the data's own examples once more."""
+    return "image" in sample_keys(family) and "image" not in family.cond_keys
 
 
 def conditions(family: Family, info: DataInfo, data: Mapping[str, Any] | None = None) -> Conditions:
@@ -42,15 +55,20 @@ def conditions(family: Family, info: DataInfo, data: Mapping[str, Any] | None = 
     Raises:
       UserError: the data cannot be read, or lack what the family reads.
     """
-    if set(family.cond_keys) <= {"label"}:
-        return in_turn(info.num_classes) if family.cond_keys else Conditions((), lambda index: {})
+    keys = sample_keys(family)
+    if set(keys) <= {"label"}:
+        return in_turn(info.num_classes) if keys else Conditions((), lambda index: {})
     if data is None:
-        raise UserError(f"a {type(family).__name__} reads {', '.join(family.cond_keys)}: give data that have them")
+        raise UserError(f"a {type(family).__name__} reads {', '.join(keys)}: give data that have them")
+    split = "test"
     try:
-        source = load(data, "test")
+        source = load(data, split)
     except UserError:
-        source = load(data, "train")
-    return of_source(source, family.cond_keys)
+        split = "train"
+        source = load(data, split)
+    if not reconstructs(family):
+        return of_source(source, keys)
+    return dataclasses.replace(of_source(_Own(source), keys), originals=split)
 
 
 def in_turn(num_classes: int) -> Conditions:
@@ -92,12 +110,13 @@ def of_files(path: str, family: Family, info: DataInfo) -> Conditions:
     Raises:
       UserError: the family reads no image, there is nothing at `path`, or not what is needed in it.
     """
-    if "image" not in family.cond_keys:
+    keys = sample_keys(family)
+    if "image" not in keys:
         raise UserError(f"--source={path}: this model makes its samples from nothing; leave --source out")
-    shape, _ = info.conditions["image"]
-    others = [name for name in family.cond_keys if name != "image"]
+    shape, _ = info.conditions["image"] if "image" in family.cond_keys else (info.shape, info.dtype)
+    others = [name for name in keys if name != "image"]
     if Path(path).suffix == ".npz":
-        return of_source(_arrays(path, shape, family.cond_keys), family.cond_keys)
+        return of_source(_arrays(path, shape, keys), keys)
     if others:
         raise UserError(f"--source={path}: the model reads {', '.join(others)} too; give an .npz that has them")
     if shape[0] != shape[1]:
@@ -131,6 +150,26 @@ def _arrays(path: str, shape: tuple[int, ...], names: Sequence[str]) -> Source:
     if uneven := [name for name, values in found.items() if len(values) != len(image)]:
         raise UserError(f"--source={path}: {uneven[0]} has {len(found[uneven[0]])} entries and image {len(image)}")
     return _Sources(DataInfo(shape, paired=False), found)
+
+
+class _Own:
+    """Examples with their own x as their image, and no x."""
+
+    def __init__(self, source: Source):
+        self.info = source.info
+        self._source = source
+        if hasattr(source, "take"):
+            self.take = lambda index: _renamed(source.take(index))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return _renamed(self._source[index])
+
+
+def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"image" if name == "x" else name: value for name, value in fields.items() if name != "image"}
 
 
 class _Sources(InMemory):

@@ -8,7 +8,7 @@ import numpy as np
 
 from gen_jax.data.transforms import scale, to_uint8
 from gen_jax.errors import UserError
-from gen_jax.tasks.conditions import Conditions, conditions, of_labels
+from gen_jax.tasks.conditions import Conditions, conditions, of_labels, sample_keys
 from gen_jax.types import DataInfo, Family, TrainState
 
 Generate = Callable[..., dict[str, np.ndarray]]
@@ -85,7 +85,7 @@ def make_stream(
         for start in range(0, num, batch_size):
             index = np.arange(start, start + batch_size, dtype=np.int32)
             known = given.read(index % num) | ({} if asked is None else asked.read(index % num))
-            cond = {name: jnp.asarray(known[name]) for name in family.cond_keys}
+            cond = {name: jnp.asarray(known[name]) for name in sample_keys(family)}
             drawn = start, draw(state, jnp.int32(seed), jnp.asarray(index), cond), known
             if running is not None:
                 yield fetch(*running)

@@ -58,6 +58,17 @@ CYCLEGAN = {
 }
 
 
+PLACES = {"width": 8, "hidden": 4, "blocks": 1}
+CODEBOOK = {"name": "nn.VectorQuantizer", "num_codes": 16, "width": 4}
+VQVAE = {
+    "name": "families.Autoencoder",
+    "encoder": {"name": "nn.PlaceEncoder", "channels": 4, "downs": 1, **PLACES},
+    "decoder": {"name": "nn.PlaceDecoder", "ups": 1, **PLACES},
+    "bottleneck": {**CODEBOOK, "revive": 0.1},
+    "reconstruction": {"name": "losses.Gaussian"},
+}
+
+
 def penalty(name, **settings):
     return {"name": "losses.Penalty", "of": {"name": f"losses.{name}"}, **settings}
 
@@ -203,6 +214,32 @@ TABLE = {
         "likelihood": {"name": "losses.Gaussian"},
     },
     "vae_bernoulli_beta": {**VAE, "decoder": MLP, "likelihood": {"name": "losses.Bernoulli"}, "beta": 4.0},
+    "autoencoder_vq": VQVAE,
+    "autoencoder_residual": {
+        **VQVAE,
+        "bottleneck": {"name": "nn.ResidualQuantizer", "of": {**CODEBOOK, "decay": None}, "levels": 2},
+        "perceptual": {"name": "losses.RandomFeatures", "widths": (4, 4)},
+    },
+    "autoencoder_two_levels": {
+        **VQVAE,
+        "encoder": {**VQVAE["encoder"], "name": "nn.TwoLevelEncoder"},
+        "decoder": {**VQVAE["decoder"], "name": "nn.TwoLevelDecoder"},
+        "bottleneck": {"name": "nn.TwoLevelQuantizer", "of": CODEBOOK, "downs": 1},
+    },
+    "autoencoder_kl": {
+        **VQVAE,
+        "encoder": {**VQVAE["encoder"], "channels": 8},
+        "bottleneck": {"name": "nn.KL", "width": 4},
+        "reconstruction": {"name": "losses.Laplace"},
+        "draws": "prior",
+    },
+    "autoencoder_gan": {
+        **VQVAE,
+        "bottleneck": {"name": "nn.FSQ", "levels": (5, 4, 3, 3)},
+        "discriminator": {**PATCH, "norm": "none"},
+        "loss": {"name": "losses.non_saturating"},
+        "disc_penalties": {"r1": penalty("r1", every=2)},
+    },
     "diffusion_v": DIFFUSION,
     "diffusion_flow": {
         **DIFFUSION,
@@ -328,7 +365,7 @@ def a_batch(n=16, seed=0):
 def a_cond(family, label):
     """Conditions for samples: `label`, and images of their own for those that translate."""
     cond = {"label": label, "image": a_batch(len(label))["image"]}
-    return {name: cond[name] for name in family.cond_keys}
+    return {name: cond[name] for name in getattr(family, "sample_keys", family.cond_keys)}
 
 
 @functools.cache
@@ -369,7 +406,7 @@ def test_each_loss_is_finite_reaches_every_tensor_of_its_own_player_and_knows_no
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix"])
+@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"])
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
