@@ -182,3 +182,19 @@ def test_mistakes_are_named(config, tmp_path, benchmark, kwargs, message):
     kwargs = {k: config if v is None else v for k, v in kwargs.items()}
     with pytest.raises(UserError, match=message):
         module.run(**kwargs, out=tmp_path / "out.json")
+
+
+def test_penalties(config, tmp_path):
+    import penalties
+
+    vanilla = str(Path(__file__).parents[1] / "configs" / "gan" / "vanilla.py")
+    result = penalties.run(vanilla, tmp_path / "out.json", names=("r1", "PathLength"), every=2, steps=2, rounds=1)
+    check_header(result, "penalties")
+    assert [(row["penalty"], row["player"]) for row in result["rows"]] == [("r1", "disc"), ("PathLength", "gen")]
+    assert all(min(row["seconds"].values()) > 0 for row in result["rows"])
+    with pytest.raises(UserError, match="--every=1: a lazy penalty"):
+        penalties.run(vanilla, tmp_path / "out.json", every=1)
+    with pytest.raises(UserError, match="unknown penalty 'r3'"):
+        penalties.run(vanilla, tmp_path / "out.json", names=("r3",))
+    with pytest.raises(UserError, match=r"penalties are those of families\.GAN"):
+        penalties.run(config, tmp_path / "out.json")

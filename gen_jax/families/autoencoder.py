@@ -149,7 +149,9 @@ class Autoencoder:
         name, channels = type(self.bottleneck).__name__, self.bottleneck.channels
         given = self._encoded_shape
         if given[-1] != channels:
-            raise UserError(f"the {name} takes {channels} channels, and the encoder gives {given[-1]}: set its channels")
+            raise UserError(
+                f"the {name} takes {channels} channels, and the encoder gives {given[-1]}: set its channels"
+            )
         encoder = self._encoder.init(encoder_key, x, cond)
         decoder_hint = f"{type(self.reconstruction).__name__} needs a decoder of the data's shape with "
         decoder_hint += f"channels_per_value={self.reconstruction.channels}"

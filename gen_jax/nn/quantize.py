@@ -155,7 +155,9 @@ class ResidualQuantizer:
     def __post_init__(self):
         _at_least("ResidualQuantizer", levels=(self.levels, 1))
         if self.of.cosine:
-            raise UserError("ResidualQuantizer: of.cosine=True leaves no lengths to quantize a rest of; set it to False")
+            raise UserError(
+                "ResidualQuantizer: of.cosine=True leaves no lengths to quantize a rest of; set it to False"
+            )
 
     @property
     def channels(self) -> int:
@@ -336,9 +338,7 @@ class LFQ:
         loss = self.entropy_weight * (certain - self.diversity * diverse)
         loss += self.beta * _squared(rows, found)
         metrics = {"entropy": certain, "mean_entropy": diverse} | usage(tokens, self.num_codes)
-        return Coded(
-            straight_through(rows, found).reshape(h.shape), tokens.reshape(h.shape[:-1]), loss, metrics, state
-        )
+        return Coded(straight_through(rows, found).reshape(h.shape), tokens.reshape(h.shape[:-1]), loss, metrics, state)
 
     def entropies(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         """For rows [n, bits]: the mean entropy of q(c|h) and the entropy of the mean of q(c|h), [] nats each."""

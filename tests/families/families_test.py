@@ -406,7 +406,9 @@ def test_each_loss_is_finite_reaches_every_tensor_of_its_own_player_and_knows_no
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"])
+@pytest.mark.parametrize(
+    "name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"]
+)
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
