@@ -205,7 +205,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("features", None, f"The feature network, of {', '.join(SUFFIX)}; default: what is at hand.")
     flags.DEFINE_string("weights", None, "The feature network's file.")
     flags.DEFINE_string("resize", None, "How images come to its size: clean, tf-legacy or pytorch-fid.")
-    flags.DEFINE_string("split", None, "The split of the real images to compare with; default: train, or the originals'.")
+    flags.DEFINE_string(
+        "split", None, "The split of the real images to compare with; default: train, or the originals'."
+    )
     flags.DEFINE_integer("seed", 0, "Sample i of a run depends on (seed, i) and its label alone.")
     flags.DEFINE_integer("steps", None, "Steps of the sampler; default: the config's.")
     flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")

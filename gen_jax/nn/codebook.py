@@ -44,7 +44,9 @@ class Codebook:
         if self.width < 1:
             raise UserError(f"{name} width={self.width}: at least 1")
         if self.decay is not None and not 0 <= self.decay < 1:
-            raise UserError(f"{name} decay={self.decay}: it must be 0 or more and below 1, or None to train by gradient")
+            raise UserError(
+                f"{name} decay={self.decay}: it must be 0 or more and below 1, or None to train by gradient"
+            )
         if not 0 <= self.revive < 1:
             raise UserError(f"{name} revive={self.revive}: a share of the even number, 0 or more and below 1")
         if self.revive and self.decay is None:
@@ -57,7 +59,7 @@ class Codebook:
         if self.decay is None:
             return {"codes": codes}, {}
         # a number of 0 says that the code has no place yet; one of 1, that its place counts as one vector's
-        number = jnp.full((self.num_codes,), 0.0 if self.revive else 1.0)
+        number = jnp.full((self.num_codes,), 0.0 if self.revive else 1.0, jnp.float32)
         return {}, {"codes": codes, "number": number, "sum": jnp.copy(codes)}
 
     def codes(self, params: PyTree, state: PyTree) -> jax.Array:
@@ -76,7 +78,9 @@ class Codebook:
         score: [n] random numbers, which say whose places dead codes take; None: none does."""
         assert self.decay is not None
         rows = jax.lax.stop_gradient(rows)
-        one_hot = jax.nn.one_hot(tokens, self.num_codes)  # a product, unlike a scatter, sums in the same order each time
+        one_hot = jax.nn.one_hot(
+            tokens, self.num_codes
+        )  # a product, unlike a scatter, sums in the same order each time
         sums = jnp.matmul(one_hot.T, rows, precision="highest")
         number = self.decay * state["number"] + (1 - self.decay) * one_hot.sum(0)
         sums = self.decay * state["sum"] + (1 - self.decay) * sums

@@ -213,6 +213,15 @@ TABLE = {
         "decoder": {"name": "nn.ConvDecoder", "widths": (8,)},
         "likelihood": {"name": "losses.Gaussian"},
     },
+    "vae_gan": {
+        "name": "families.VAEGAN",
+        "encoder": VAE["encoder"],
+        "latent": VAE["latent"],
+        "decoder": {**MLP, "final": "tanh"},
+        "discriminator": {**PATCH, "norm": "none"},
+        "loss": {"name": "losses.non_saturating"},
+        "layer": "conv_1",
+    },
     "vae_bernoulli_beta": {**VAE, "decoder": MLP, "likelihood": {"name": "losses.Bernoulli"}, "beta": 4.0},
     "autoencoder_vq": VQVAE,
     "autoencoder_residual": {
@@ -239,6 +248,8 @@ TABLE = {
         "discriminator": {**PATCH, "norm": "none"},
         "loss": {"name": "losses.non_saturating"},
         "disc_penalties": {"r1": penalty("r1", every=2)},
+        "matching": {"conv_0": 1.0},
+        "draws": "prior",
     },
     "diffusion_v": DIFFUSION,
     "diffusion_flow": {
@@ -401,7 +412,9 @@ def test_each_loss_is_finite_and_reaches_every_tensor_of_its_own_player(name):
         assert not dead, f"no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"])
+@pytest.mark.parametrize(
+    "name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"]
+)
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
     family, batch = make(name), a_batch()
