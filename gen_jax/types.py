@@ -70,11 +70,12 @@ class Family(Protocol):
     """A way to model data: a frozen dataclass of networks, losses and numbers. One that has another family inside, as
     latent diffusion has the diffusion, calls it `model`.
 
-    Four members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
+    Five members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
     says what is done about it. `settle(params, extra, key) -> extra`: what is computed once before samples are drawn,
     from the averaged parameters. `check_batch(batch_size)` raises UserError for a size that it cannot train with.
     `sample_keys`: the conditions that `sample` takes, where they are more than cond_keys: an `image` among them that
-    is not read in training is the example's own x, to be reconstructed."""
+    is not read in training is the example's own x, to be reconstructed. `load() -> {...}`: entries of `extra` that are
+    read from files (published weights), once, before the first step; `init` gives their shapes."""
 
     @property
     def losses(self) -> Mapping[str, LossFn]:

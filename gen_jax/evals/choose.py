@@ -9,8 +9,8 @@ from gen_jax.evals.features.extract import Network
 from gen_jax.evals.features.inception import FILE, inception
 from gen_jax.evals.features.own import own
 from gen_jax.evals.features.sounds import is_sounds, own_sounds
-from gen_jax.evals.features.weights import folder
 from gen_jax.evals.reference import Reference
+from gen_jax.nn.pretrained.weights import folder
 from gen_jax.types import DataInfo
 
 SUFFIX = {"inception": "", "own": "_own", "dinov2": "_dinov2"}

@@ -1,6 +1,6 @@
 """How unlike is each restored image to its original, to a network's eye? 0: equal; about 1: nothing alike.
 
-LPIPS, Zhang et al. 2018 (arXiv:1801.03924); features/lpips.py says how it is taken.
+LPIPS, Zhang et al. 2018 (arXiv:1801.03924); nn/pretrained/lpips.py says how it is taken.
 """
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 
 from gen_jax.errors import UserError
 from gen_jax.evals.checks import check_pairs
-from gen_jax.evals.features import lpips as perceptual
+from gen_jax.nn.pretrained import lpips as perceptual
 
 VERSION = 1
 

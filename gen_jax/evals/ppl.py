@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import UserError, unknown
-from gen_jax.evals.features.lpips import lpips
+from gen_jax.nn.pretrained.lpips import lpips
 from gen_jax.random import fold, normal, slerp
 
 VERSION = 1
@@ -45,7 +45,8 @@ def ppl(
       ppl, ppl/error: mean and its standard error, without the lowest and highest hundredth.
 
     Raises:
-      UserError: a family that has no such latent, too few pairs or an epsilon that cannot be; see features/lpips.py.
+      UserError: a family that has no such latent, too few pairs or an epsilon that cannot be; see
+        nn/pretrained/lpips.py.
     """
     family, state = run.setup.family, run.state
     if not (hasattr(family, "decode") and isinstance(getattr(family, "latent", None), int)):

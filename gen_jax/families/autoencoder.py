@@ -25,6 +25,7 @@ from gen_jax.losses.penalties import Penalty
 from gen_jax.losses.perceptual import Perceptual
 from gen_jax.losses.reconstruction import Likelihood
 from gen_jax.nn.conditioning import Conditioned, Conditioning
+from gen_jax.nn.features import layer_outputs
 from gen_jax.nn.quantize import Bottleneck
 from gen_jax.random import example_keys, fold, normal
 from gen_jax.types import Alarm, Batch, Cond, LossFn, Params, PyTree, TrainState
@@ -41,7 +42,9 @@ class Autoencoder:
     logits of patches two, `disc` and `autoencoder`.
 
     perceptual: one of losses/perceptual.py. loss, disc_penalties: of the discriminator. disc_start: the step from which
-    on it is trained and heard. adaptive: whether lambda is as above, or 1.
+    on it is trained and heard. adaptive: whether lambda is as above, or 1. matching: of the discriminator's layers by
+    name, the weight of the mean absolute difference between what they say of x and of x' (feature matching, Wang et al.
+    2018, arXiv:1711.11585, eq. 3): a perceptual loss that needs nobody's weights; from disc_start on, too.
 
     draws: what samples are, "reconstructions" of the test split's images (or of gen_jax.sample --source), or draws from
     the "prior": uniform codes, or standard normal latents, which no such model was trained to have. A second stage
@@ -67,6 +70,7 @@ class Autoencoder:
     disc_start: int = 0
     adaptive: bool = True
     disc_penalties: Mapping[str, Penalty] = dataclasses.field(default_factory=dict)
+    matching: Mapping[str, float] = dataclasses.field(default_factory=dict)
     draws: str = "reconstructions"
 
     def __post_init__(self):
@@ -74,8 +78,9 @@ class Autoencoder:
             raise UserError(f"family.draws={self.draws}: it is one of {', '.join(DRAWS)}")
         if (self.discriminator is None) != (self.loss is None):
             raise UserError("family.discriminator and family.loss go together: give both, or neither")
-        if self.disc_penalties and self.discriminator is None:
-            raise UserError("family.disc_penalties are a discriminator's, and there is none")
+        for name in ("disc_penalties", "matching"):
+            if getattr(self, name) and self.discriminator is None:
+                raise UserError(f"family.{name} is of a discriminator, and there is none")
         for name in ("perceptual_weight", "disc_weight", "disc_start"):
             if getattr(self, name) < 0:
                 raise UserError(f"family.{name}={getattr(self, name)}: it cannot be below 0")
@@ -170,6 +175,11 @@ class Autoencoder:
             last_kernel(self.decoder, decoder)
         return {"disc": create_critic(self._critic, disc_key, x, cond), "autoencoder": own}, extra
 
+    def load(self) -> dict[str, PyTree]:
+        """The perceptual loss's weights, where they are read from files."""
+        load = getattr(self.perceptual, "load", None)
+        return {} if load is None else {"perceptual": load()}
+
     def sample(self, params: Params, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
         """Reconstructions of cond's image, or draws from the prior, as `draws` says."""
         labels = {name: cond[name] for name in self.cond_keys}
@@ -200,6 +210,9 @@ class Autoencoder:
                 weight *= metrics["adaptive"]
             total += weight * adversarial
             metrics["adversarial"] = adversarial
+        if self.matching:
+            metrics["matching"] = self._matched(params, x, self.reconstruction.mean(out), cond)
+            total += self._started(state.step) * metrics["matching"]
         return total, (metrics, {**extra, "bottleneck": coded.state})
 
     def _disc_loss(self, params: Params, state: TrainState, batch: Batch, key: jax.Array):
@@ -223,6 +236,13 @@ class Autoencoder:
             metrics["perceptual"] = self.perceptual(extra["perceptual"], shown, x).mean()
             total += self.perceptual_weight * metrics["perceptual"]
         return total, metrics
+
+    def _matched(self, params: Params, x: jax.Array, shown: jax.Array, cond: Cond) -> jax.Array:
+        """The weighted mean absolute differences in the discriminator's layers []."""
+        variables = {"params": jax.lax.stop_gradient(params["disc"])}
+        maps = (layer_outputs(self._critic, variables, y, cond, tuple(self.matching)) for y in (x, shown))
+        apart = [jnp.abs(a - b).mean() for a, b in zip(*maps, strict=True)]
+        return sum((w * d for w, d in zip(self.matching.values(), apart, strict=True)), jnp.float32(0))
 
     def _judged(self, params: Params, x: jax.Array, cond: Cond, keys: jax.Array, out: jax.Array) -> jax.Array:
         """G of the decoder's output []."""

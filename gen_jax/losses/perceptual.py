@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from gen_jax.errors import UserError
 from gen_jax.nn.layers import orthogonal_init
+from gen_jax.nn.pretrained import lpips
 from gen_jax.types import PyTree
 
 
@@ -27,6 +28,39 @@ class Perceptual(Protocol):
     def init(self, key: jax.Array, x: jax.Array) -> PyTree: ...
 
     def __call__(self, variables: PyTree, a: jax.Array, b: jax.Array) -> jax.Array: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LPIPS:
+    """The learned distance of Zhang et al. 2018 (arXiv:1801.03924), nn/pretrained/lpips.py, as VQGAN and latent
+    diffusion train with it.
+
+    net: "vgg", as they have it, or "alex". weights, linear: the files, torchvision's of the network and LPIPS' own;
+    None: the published ones, from the weights' folder or downloaded, and checked.
+
+    Raises:
+      UserError: an unknown network; images that are too small for it (16x16 for vgg); files that are not there.
+    """
+
+    net: str = "vgg"
+    weights: str | None = None
+    linear: str | None = None
+
+    def __post_init__(self):
+        lpips.find_backbone(self.net)
+
+    def init(self, key: jax.Array, x: jax.Array) -> PyTree:
+        """Zeros, in the shapes of the published weights."""
+        lpips.check_size(self.net, *x.shape[1:3], instead="losses.RandomFeatures takes them")
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), lpips.shapes(self.net))
+
+    def load(self) -> PyTree:
+        """The weights, from their files."""
+        return lpips.load_variables(self.net, self.weights, self.linear)[0]
+
+    def __call__(self, variables: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
+        """The distance of images a and b, [b]."""
+        return lpips.distance(self.net, variables, a, b)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +87,15 @@ class RandomFeatures:
 
     def init(self, key: jax.Array, x: jax.Array) -> PyTree:
         """The network's variables, by `seed` alone."""
-        return RandomNetwork(self.widths).init(jax.random.key(self.seed), x[:1])
+        return _RandomNetwork(self.widths).init(jax.random.key(self.seed), x[:1])
 
     def __call__(self, variables: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
         """The distance of images a and b, [b], from 0 to 4."""
-        maps = (RandomNetwork(self.widths).apply(variables, x) for x in (a, b))
-        return sum(unit_distance(y, z) for y, z in zip(*maps, strict=True)) / len(self.widths)  # type: ignore[arg-type]
+        maps = (_RandomNetwork(self.widths).apply(variables, x) for x in (a, b))
+        return sum(_unit_distance(y, z) for y, z in zip(*maps, strict=True)) / len(self.widths)  # type: ignore[arg-type]
 
 
-class RandomNetwork(nn.Module):
+class _RandomNetwork(nn.Module):
     """Images [b, h, w, c] -> the maps after each layer, a list."""
 
     widths: tuple[int, ...]
@@ -77,8 +111,6 @@ class RandomNetwork(nn.Module):
         return maps
 
 
-def unit_distance(y: jax.Array, z: jax.Array) -> jax.Array:
-    """Of maps [b, h, w, c], each pixel's channels divided by their norm: the squared difference, summed over channels
-    and averaged over pixels, [b]. Pixels of zeros have a finite gradient."""
-    y, z = (m / (jnp.sqrt(jnp.square(m).sum(-1, keepdims=True) + 1e-20) + 1e-10) for m in (y, z))
-    return jnp.square(y - z).sum(-1).mean((1, 2))
+def _unit_distance(y: jax.Array, z: jax.Array) -> jax.Array:
+    """The squared difference of maps [b, h, w, c] of unit channels: summed over channels, the mean of pixels, [b]."""
+    return jnp.square(lpips.unit_channels(y) - lpips.unit_channels(z)).sum(-1).mean((1, 2))

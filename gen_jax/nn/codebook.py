@@ -59,7 +59,7 @@ class Codebook:
         if self.decay is None:
             return {"codes": codes}, {}
         # a number of 0 says that the code has no place yet; one of 1, that its place counts as one vector's
-        number = jnp.full((self.num_codes,), 0.0 if self.revive else 1.0)
+        number = jnp.full((self.num_codes,), 0.0 if self.revive else 1.0, jnp.float32)
         return {}, {"codes": codes, "number": number, "sum": jnp.copy(codes)}
 
     def codes(self, params: PyTree, state: PyTree) -> jax.Array:

@@ -71,6 +71,13 @@ def sincos_2d(h: int, w: int, features: int) -> np.ndarray:
     return np.concatenate([f(a) for a in angles for f in (np.sin, np.cos)], axis=-1).astype(np.float32)
 
 
+def to_rgb(x: jax.Array) -> jax.Array:
+    """Images [b, h, w, 3] as they are, grey ones [b, h, w, 1] three times over. Raises UserError for other channels."""
+    if x.ndim != 4 or x.shape[-1] not in (1, 3):
+        raise UserError(f"this network sees images of 1 or 3 channels, [b, h, w, c], not {list(x.shape)}")
+    return jnp.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
+
+
 def upsample(x: jax.Array) -> jax.Array:
     """Every pixel twice in both directions: [b, h, w, c] -> [b, 2h, 2w, c]."""
     b, h, w, c = x.shape

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import UserError
-from gen_jax.nn.codebook import Codebook, flat, nearest, scores, unit, usage
+from gen_jax.nn.codebook import Codebook, flat, nearest, scores, usage
 from gen_jax.random import normal
 from gen_jax.types import PyTree
 
@@ -138,8 +138,8 @@ class VectorQuantizer(Codebook):
 
 @dataclasses.dataclass(frozen=True)
 class ResidualQuantizer:
-    """The nearest code, then the nearest code of what it leaves over, `levels` times: Lee et al. 2022 (arXiv:2203.01941,
-    eq. 4 to 6), z the sum of all. tokens [b, ..., levels].
+    """The nearest code, then the nearest code of what it leaves over, `levels` times, z the sum of all: Lee et al. 2022
+    (arXiv:2203.01941, eq. 4 to 6). tokens [b, ..., levels].
 
     of: the quantizer of a level. shared: one codebook for all levels, as in the paper. loss: that of every partial sum
     (eq. 8), added up.
@@ -155,9 +155,7 @@ class ResidualQuantizer:
     def __post_init__(self):
         _at_least("ResidualQuantizer", levels=(self.levels, 1))
         if self.of.cosine:
-            raise UserError(
-                "ResidualQuantizer: of.cosine=True leaves no lengths to quantize a rest of; set it to False"
-            )
+            raise UserError("ResidualQuantizer: of.cosine=True leaves no lengths to quantize a rest of; take False")
 
     @property
     def channels(self) -> int:

@@ -48,8 +48,13 @@ class Setup:
 
     def init(self, key: jax.Array, sharding: jax.sharding.Sharding) -> TrainState:
         """The state before the first step."""
+        load = getattr(self.family, "load", None)
+        loaded = None if load is None else load()  # what is missing is found missing before anything compiles
         make = functools.partial(init_state, self.family, self.optimizers, self.tracks)
-        return self.attach(jax.jit(make, out_shardings=sharding)(key, self.example), sharding)
+        state = jax.jit(make, out_shardings=sharding)(key, self.example)
+        if loaded:
+            state = state.replace(extra={**state.extra, **jax.device_put(loaded, sharding)})
+        return self.attach(state, sharding)
 
     def attach(self, state: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
         """The state with the parameters of the other runs' models in extra."""

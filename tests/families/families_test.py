@@ -213,6 +213,15 @@ TABLE = {
         "decoder": {"name": "nn.ConvDecoder", "widths": (8,)},
         "likelihood": {"name": "losses.Gaussian"},
     },
+    "vae_gan": {
+        "name": "families.VAEGAN",
+        "encoder": VAE["encoder"],
+        "latent": VAE["latent"],
+        "decoder": {**MLP, "final": "tanh"},
+        "discriminator": {**PATCH, "norm": "none"},
+        "loss": {"name": "losses.non_saturating"},
+        "layer": "conv_1",
+    },
     "vae_bernoulli_beta": {**VAE, "decoder": MLP, "likelihood": {"name": "losses.Bernoulli"}, "beta": 4.0},
     "autoencoder_vq": VQVAE,
     "autoencoder_residual": {
@@ -239,6 +248,8 @@ TABLE = {
         "discriminator": {**PATCH, "norm": "none"},
         "loss": {"name": "losses.non_saturating"},
         "disc_penalties": {"r1": penalty("r1", every=2)},
+        "matching": {"conv_0": 1.0},
+        "draws": "prior",
     },
     "diffusion_v": DIFFUSION,
     "diffusion_flow": {

@@ -15,9 +15,10 @@ import numpy as np
 
 from gen_jax.errors import UserError, unknown
 from gen_jax.evals.features.extract import Network, bind
-from gen_jax.evals.features.resize import MODES, cubic, resize, resize_matrix, to_rgb
-from gen_jax.evals.features.weights import Published, Weights, load, variables
+from gen_jax.evals.features.resize import MODES, cubic, resize, resize_matrix
 from gen_jax.nn.attention import SelfAttention
+from gen_jax.nn.layers import to_rgb
+from gen_jax.nn.pretrained.weights import Published, Weights, load, variables
 from gen_jax.types import PyTree
 
 SIZE, PATCH = 224, 14

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 from gen_jax.errors import unknown
 from gen_jax.evals.features.extract import Network, bind
-from gen_jax.evals.features.resize import MODES, resize, to_rgb
-from gen_jax.evals.features.weights import Published, load, variables
+from gen_jax.evals.features.resize import MODES, resize
+from gen_jax.nn.layers import to_rgb
+from gen_jax.nn.pretrained.weights import Published, load, variables
 from gen_jax.types import PyTree
 
 FILE = Published(

@@ -19,9 +19,9 @@ import numpy as np
 import optax
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features import weights
 from gen_jax.evals.features.extract import Network, bind, check_images, extract
 from gen_jax.evals.features.resize import resize
+from gen_jax.nn.pretrained import weights
 from gen_jax.types import PyTree
 
 log = logging.getLogger("gen_jax")

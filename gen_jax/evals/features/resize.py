@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.errors import UserError, unknown
+from gen_jax.errors import unknown
 
 MODES = ("clean", "tf-legacy", "pytorch-fid")
 
@@ -61,10 +61,3 @@ def cubic(x: np.ndarray, a: float) -> np.ndarray:
     inner = ((a + 2) * x - (a + 3)) * x**2 + 1
     outer = ((x - 5) * x + 8) * x * a - 4 * a
     return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
-
-
-def to_rgb(x: jax.Array) -> jax.Array:
-    """Images [b, h, w, 3] as they are, grey ones [b, h, w, 1] three times over. Raises UserError for other channels."""
-    if x.ndim != 4 or x.shape[-1] not in (1, 3):
-        raise UserError(f"this network sees images of 1 or 3 channels, [b, h, w, c], not {list(x.shape)}")
-    return jnp.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x

@@ -6,8 +6,8 @@ import pytest
 import random_weights
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features import weights
 from gen_jax.evals.features.dinov2 import ViT, dinov2, interpolate
+from gen_jax.nn.pretrained import weights
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 import random_weights
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features import weights
 from gen_jax.evals.features.inception import InceptionV3, inception, scale
 from gen_jax.evals.features.resize import MODES
+from gen_jax.nn.pretrained import weights
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import random_weights
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features import weights
-from gen_jax.evals.features.lpips import lpips
+from gen_jax.nn.pretrained import weights
+from gen_jax.nn.pretrained.lpips import lpips
 
 
 @pytest.fixture(scope="module")

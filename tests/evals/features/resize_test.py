@@ -6,7 +6,8 @@ import random_weights
 from PIL import Image
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features.resize import MODES, resize, resize_matrix, to_rgb
+from gen_jax.evals.features.resize import MODES, resize, resize_matrix
+from gen_jax.nn.layers import to_rgb
 
 SIZES = [(8, 8, 299), (7, 5, 9), (40, 52, 13), (640, 310, 299), (299, 299, 299), (1, 3, 4)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features.torch_file import read_torch
+from gen_jax.nn.pretrained.torch_file import read_torch
 
 HERE = Path(__file__).parent
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features import weights
-from gen_jax.evals.features.weights import Published
+from gen_jax.nn.pretrained import weights
+from gen_jax.nn.pretrained.weights import Published
 
 HERE = Path(__file__).parent
 
@@ -164,7 +164,8 @@ def test_torch_layouts_become_flax_ones():
 
 
 def test_the_published_sums_are_those_their_names_carry():
-    from gen_jax.evals.features import dinov2, inception, lpips
+    from gen_jax.evals.features import dinov2, inception
+    from gen_jax.nn.pretrained import lpips
 
     files = [inception.FILE] + [b.file for b in lpips.BACKBONES.values()]
     for file in files:

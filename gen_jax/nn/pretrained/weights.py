@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from gen_jax.errors import UserError
-from gen_jax.evals.features.torch_file import read_torch
+from gen_jax.nn.pretrained.torch_file import read_torch
 from gen_jax.types import PyTree
 
 log = logging.getLogger("gen_jax")

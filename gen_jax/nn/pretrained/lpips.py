@@ -10,6 +10,7 @@ The networks are torchvision's AlexNet ("alex", for figures) and VGG16 ("vgg", s
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -18,14 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_jax.errors import UserError, unknown
-from gen_jax.evals.features.resize import to_rgb
-from gen_jax.evals.features.weights import Published, Weights, digest, load, variables
+from gen_jax.nn.layers import to_rgb
+from gen_jax.nn.pretrained.weights import Published, Weights, digest, load, variables
 from gen_jax.types import PyTree
 
 # Of ImageNet's RGB in [-1, 1].
 SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 INSTEAD = "psnr and ssim, which need no weights"
+EXAMPLE = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,29 +130,55 @@ def lpips(net: str = "alex", weights: str | None = None, linear: str | None = No
     Raises:
       UserError: an unknown network; see weights.load for the files. When called: images of two shapes, or too small.
     """
+    tree, hashed = load_variables(net, weights, linear)
+    return Lpips(net, hashed, tree, functools.partial(distance, net))
+
+
+def load_variables(net: str, weights: str | None = None, linear: str | None = None) -> tuple[PyTree, str]:
+    """The variables of `distance`, and sha256 of all of them; the arguments and errors are those of `lpips`."""
+    backbone = find_backbone(net)
+    found, weighting = load(backbone.file, weights), load(backbone.linear, linear)
+    widths = [stage[-1].channels for stage in backbone.stages]
+    tree = {
+        "maps": variables(Maps(backbone), found, EXAMPLE),
+        "linear": [_row(weighting, i, c) for i, c in enumerate(widths)],
+    }
+    return tree, digest({**found.tensors, **weighting.tensors})
+
+
+def shapes(net: str) -> PyTree:
+    """The variables of `distance` as shapes."""
+    backbone = find_backbone(net)
+    maps = jax.eval_shape(Maps(backbone).init, jax.random.key(0), EXAMPLE)
+    linear = [jax.ShapeDtypeStruct((stage[-1].channels,), jnp.float32) for stage in backbone.stages]
+    return {"maps": maps, "linear": linear}
+
+
+def find_backbone(net: str) -> Backbone:
+    """The network of that name. Raises UserError for an unknown one."""
     if net not in BACKBONES:
         raise unknown("network of LPIPS", net, BACKBONES)
-    backbone = BACKBONES[net]
-    found, weighting = load(backbone.file, weights), load(backbone.linear, linear)
-    module, image = Maps(backbone), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    widths = [stage[-1].channels for stage in backbone.stages]
-    tree = {"maps": variables(module, found, image), "linear": [_row(weighting, i, c) for i, c in enumerate(widths)]}
+    return BACKBONES[net]
 
-    def forward(tree: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
-        if a.shape != b.shape:
-            raise UserError(f"LPIPS compares images of one shape, got {list(a.shape)} and {list(b.shape)}")
-        if min(a.shape[1:3]) < backbone.smallest:
-            raise UserError(
-                f"images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS ({net}), which needs "
-                f"{backbone.smallest}x{backbone.smallest}; PSNR and SSIM take them"
-            )
-        with jax.default_matmul_precision("highest"):
-            pairs = zip(*(module.apply(tree["maps"], (to_rgb(x) - SHIFT) / SCALE) for x in (a, b)), strict=True)
-            rows = tree["linear"]
-            layers = [jnp.square(_unit(y) - _unit(z)) @ w for (y, z), w in zip(pairs, rows, strict=True)]  # [n, h, w]
-        return jnp.stack([layer.mean(axis=(1, 2)) for layer in layers]).sum(axis=0)
 
-    return Lpips(net, digest({**found.tensors, **weighting.tensors}), tree, forward)
+def check_size(net: str, h: int, w: int, instead: str) -> None:
+    """Raises UserError for images that do not come through the network. instead: what takes them."""
+    least = find_backbone(net).smallest
+    if min(h, w) < least:
+        raise UserError(f"images of {h}x{w} are too small for LPIPS ({net}), which needs {least}x{least}; {instead}")
+
+
+def distance(net: str, tree: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
+    """LPIPS of images a and b, [n]. Raises UserError for images of two shapes, or too small."""
+    if a.shape != b.shape:
+        raise UserError(f"LPIPS compares images of one shape, got {list(a.shape)} and {list(b.shape)}")
+    check_size(net, *a.shape[1:3], instead="PSNR and SSIM take them")
+    module = Maps(BACKBONES[net])
+    with jax.default_matmul_precision("highest"):
+        pairs = zip(*(module.apply(tree["maps"], (to_rgb(x) - SHIFT) / SCALE) for x in (a, b)), strict=True)
+        rows = tree["linear"]
+        layers = [jnp.square(unit_channels(y) - unit_channels(z)) @ w for (y, z), w in zip(pairs, rows, strict=True)]
+    return jnp.stack([layer.mean(axis=(1, 2)) for layer in layers]).sum(axis=0)  # of [n, h, w] each
 
 
 class Maps(nn.Module):
@@ -171,7 +199,7 @@ class Maps(nn.Module):
         return maps
 
 
-def _unit(y: jax.Array) -> jax.Array:
+def unit_channels(y: jax.Array) -> jax.Array:
     """Each pixel's channels divided by their norm; 0 stays 0, with a finite gradient."""
     return y / (jnp.sqrt(jnp.square(y).sum(axis=-1, keepdims=True) + 1e-20) + 1e-10)
 
