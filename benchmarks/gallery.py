@@ -69,7 +69,7 @@ def run(
             print(f"{name}: done before")
             continue
         try:
-            row = _measure(spec, config, Path(runs) / name, num, picture)
+            row = _measure(spec, config, Path(runs), num, picture)
         except UserError as error:
             print(f"{name}: {error}")
             failed.append(name)
@@ -123,9 +123,11 @@ def make_table(configs: Mapping[str, Mapping[str, Any]]) -> Table:
     )
 
 
-def _measure(spec: str, config: Any, workdir: Path, num: int, picture: Path) -> dict[str, Any]:
+def _measure(spec: str, config: Any, runs: Path, num: int, picture: Path) -> dict[str, Any]:
+    workdir = runs / _name(spec)
     row = report.header("gallery") | {"config": spec}
-    seconds = quickstart._train(spec, config, workdir)
+    stage = report.first_stage(spec)
+    seconds = quickstart.train_run(spec, config, workdir, runs / _name(stage[1]) if stage else None)
     timed = workdir / "train_seconds.json"  # so that a run whose evaluation was interrupted keeps its time
     if seconds is not None:
         report.write(timed, {"seconds": seconds, "hardware": row["hardware"], "date": row["date"]})

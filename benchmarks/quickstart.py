@@ -53,7 +53,7 @@ def run(
     train, test = (_arrays(load(config.data.to_dict(), split)) for split in ("train", "test"))
     classes = len(np.unique(train[1]))
 
-    train_seconds = _train(config_spec, config, workdir)
+    train_seconds = train_run(config_spec, config, workdir)
     start = time.perf_counter()
     samples = gen_jax.sample.run(workdir, num=per_class * classes, seed=seed)
     sample_seconds = time.perf_counter() - start
@@ -79,8 +79,18 @@ def run(
     return result
 
 
-def _train(config_spec: str, config: Any, workdir: Path) -> float | None:
-    """Seconds from the command's start to its end; None where (a part of) the run was there before."""
+def train_run(config_spec: str, config: Any, workdir: Path, first: Path | None = None) -> float | None:
+    """Seconds from the command's start to its end; None where (a part of) the run was there before.
+
+    first: the folder of the first stage of a config of two, which is trained there if it is not there yet; None:
+    beside `workdir`. Its time does not count."""
+    chosen = []
+    if stage := report.first_stage(config_spec):
+        flag, stage_spec = stage
+        first = first or workdir.with_name(f"{workdir.name}_first_stage")
+        train_run(stage_spec, report.load_config(stage_spec), first)
+        config.update_from_flattened_dict({flag.removeprefix("config."): str(first)})
+        chosen = [f"--{flag}={first}"]
     there = (workdir / "checkpoints").is_dir()
     asked = json.loads(json.dumps(config.to_dict()))  # as it reads back: tuples are lists
     if there and (differences := compare(read_config(workdir), asked)):
@@ -89,7 +99,7 @@ def _train(config_spec: str, config: Any, workdir: Path) -> float | None:
         return None
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-m", "gen_jax.main", f"--config={config_spec}", f"--workdir={workdir}"]
+        command = [sys.executable, "-m", "gen_jax.main", f"--config={config_spec}", f"--workdir={workdir}", *chosen]
         status = subprocess.run(command, env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}).returncode
     if status:
         raise UserError(f"training ended with status {status}: {' '.join(command[1:])}")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -29,17 +30,35 @@ def load_config(spec: str) -> Config:
       UserError: there is no such file or variant, or it has no get_config.
     """
     path, _, variant = spec.partition(":")
-    if not Path(path).is_file():
-        raise UserError(f"no config file {path}; give FILE.py or FILE.py:variant")
-    found = importlib.util.spec_from_file_location("benchmarked_config", path)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    module = _module(path)
     if not hasattr(module, "get_config"):
         raise UserError(f"{path} has no get_config")
     try:
         return module.get_config(variant) if variant else module.get_config()
     except ValueError as error:  # configs import nothing of gen_jax, not its errors either
         raise UserError(f"{path}: {error}") from error
+
+
+def first_stage(spec: str) -> tuple[str, str] | None:
+    """The flag of a two-stage config that names the first stage's folder, and the first stage's config; None: it has
+    one stage. Such a config's file says so in FIRST_STAGE, by variant."""
+    path, _, variant = spec.partition(":")
+    module = _module(path)
+    stage = getattr(module, "FIRST_STAGE", {}).get(variant or "digits")
+    if stage is None:
+        return None
+    family = load_config(spec).family.to_dict()
+    field = next(name for name, value in family.items() if isinstance(value, dict) and "workdir" in value)
+    return f"config.family.{field}.workdir", stage
+
+
+def _module(path: str) -> ModuleType:
+    if not Path(path).is_file():
+        raise UserError(f"no config file {path}; give FILE.py or FILE.py:variant")
+    found = importlib.util.spec_from_file_location("benchmarked_config", path)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 def hardware() -> dict[str, Any]:

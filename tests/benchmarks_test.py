@@ -1,6 +1,7 @@
 """The benchmarks run and report what they promise. No time is asserted: machines differ."""
 
 import json
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -198,3 +199,27 @@ def test_penalties(config, tmp_path):
         penalties.run(vanilla, tmp_path / "out.json", names=("r3",))
     with pytest.raises(UserError, match=r"penalties are those of families\.GAN"):
         penalties.run(config, tmp_path / "out.json")
+
+
+def test_a_first_stage_is_trained_before_and_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.chdir(Path(__file__).parents[1])
+    import quickstart
+    import report
+
+    commands = []
+
+    def run(command, env):
+        commands.append(command[3:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(quickstart.subprocess, "run", run)
+    spec, run_dir, first = "configs/hybrid/maskgit.py", tmp_path / "maskgit", tmp_path / "first"
+    config = report.load_config(spec)
+    assert quickstart.train_run(spec, config, run_dir, first) > 0
+    assert commands == [
+        ["--config=configs/vae/vq_vae.py", f"--workdir={first}"],
+        [f"--config={spec}", f"--workdir={run_dir}", f"--config.family.codec.workdir={first}"],
+    ]
+    assert config.family.codec.workdir == str(first)
+    assert report.first_stage("configs/vae/vq_vae.py") is None

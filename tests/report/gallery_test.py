@@ -45,7 +45,8 @@ def gallery(tmp_path, monkeypatch):
 
     trained = []
 
-    def train(spec, config, workdir):
+    def train(spec, config, workdir, first):
+        assert first is None
         if config.family.encoder.outputs == 7:
             raise UserError("training ended with status 2")
         trained.append(spec)
@@ -57,7 +58,7 @@ def gallery(tmp_path, monkeypatch):
         figures = {"fid_own": {"value": 2.5, "receipt": receipt}, "kid_own/std": {"value": 1.0, "receipt": receipt}}
         (workdir / "evals.json").write_text(json.dumps({"evaluations": [{"figures": figures, "cost": {}}]}))
 
-    monkeypatch.setattr(gallery.quickstart, "_train", train)
+    monkeypatch.setattr(gallery.quickstart, "train_run", train)
     monkeypatch.setattr(gen_jax.evaluate, "run", evaluate)
     gallery.trained = trained
     for name, width in (("vae/good", 8), ("bad", 7)):
