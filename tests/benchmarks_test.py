@@ -223,3 +223,17 @@ def test_a_first_stage_is_trained_before_and_named(tmp_path, monkeypatch):
     ]
     assert config.family.codec.workdir == str(first)
     assert report.first_stage("configs/vae/vq_vae.py") is None
+
+
+def test_latents(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    import latents
+
+    small = dict(resolution=8, codec_width=8, batch_size=2, length=4, rounds=1)
+    tokens = "configs/hybrid/vq_autoregressive.py"
+    result = latents.run("configs/hybrid/latent_dit.py", tokens, tmp_path / "out.json", **small)
+    check_header(result, "latents")
+    assert result["latent_shape"] == [4, 4, 4]
+    assert min(*result["codec"].values(), *result["tokens"].values(), result["cache"]["speed_up"]) > 0
+    with pytest.raises(UserError, match="it has no first stage"):
+        latents.run(config, tokens, tmp_path / "out.json", **small)
