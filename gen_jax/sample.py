@@ -1,6 +1,7 @@
 """Draws from a trained run: python -m gen_jax.sample --workdir=DIR --num=64 --out=grid.png|samples.npz|folder/
 
-Other tasks walk through the latent space of a GAN or VAE: --task=interpolate|mix|project|directions|truncation, with
+Other tasks walk through the latent space of a GAN or VAE: --task=interpolate|mix|project|directions|truncation; or
+show what a VAE or an autoencoder makes of images: reconstruct|interpolate|traverse|arithmetic. They take
 --options='{"frames": 10}' (gen_jax/tasks). What moves can be written as a film, --out=walk.gif or .webp.
 
 The parameters are those of the newest whole checkpoint, averaged (EMA) where the run averages them. Sample i depends
@@ -278,7 +279,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("sampler", None, "The sampler, such as Heun or DDIM; default: the config's.")
     flags.DEFINE_float("guidance", None, "Scale of classifier-free guidance; default: the config's.")
     flags.DEFINE_string("family", None, """Other fields of the family, as JSON: '{"clip": 1.0}'.""")
-    flags.DEFINE_string("task", None, "interpolate, mix, project, directions or truncation; default: plain samples.")
+    flags.DEFINE_string("task", None, f"One of {', '.join(sorted(tasks()))}; default: plain samples.")
     flags.DEFINE_string("options", None, """The task's options, as JSON: '{"frames": 10}'.""")
     flags.DEFINE_float("ema", None, "Relative width of the average of the parameters, for runs with post-hoc averages.")
     flags.DEFINE_string("checkpoint", None, "The step of the checkpoint to take, or best; default: the newest.")

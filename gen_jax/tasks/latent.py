@@ -3,6 +3,8 @@
 z: standard normal, of the family's width `latent`; x = family.decode(params, extra, z, cond, keys). GANs and VAEs.
 w: what a style-based generator's mapping makes of z, one vector for each layer; x = family.synthesize(...). Where the
 vectors of the layers differ from each other the space is called w+ (Abdal et al. 2019, arXiv:1904.03189).
+code: what an autoencoder's encoder makes of an image; x = family.decode(...). Its points are not drawn but encoded. A
+VAE has it too: there it is z, and the points are where the posteriors of images have their means.
 """
 
 import dataclasses
@@ -14,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_jax.data.transforms import to_uint8
+from gen_jax.data.transforms import scale, to_uint8
 from gen_jax.errors import UserError, unknown
 from gen_jax.random import lerp, normal, slerp
 from gen_jax.types import Cond, PyTree
 
-SPACES = ("z", "w")
+SPACES = ("z", "w", "code")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Sheet:
 class Space:
     """A latent space of a model: functions of (params, extra) and of batches, all pure.
 
-    draw(params, extra, keys [n], cond) -> latents [n, ...]; decode(params, extra, latents, cond, keys) -> x [n, ...] in
-    [-1, 1], keys of what the generator draws itself; blend(a, b, t [n]) -> the point at t of the path from a to b.
+    draw(params, extra, keys [n], cond) -> latents [n, ...], or of codes, in place of keys, x [n, ...]; decode(params,
+    extra, latents, cond, keys) -> x [n, ...] in [-1, 1], keys of what the generator draws itself; blend(a, b, t [n]) ->
+    the point at t of the path from a to b.
     """
 
     name: str
@@ -53,8 +56,13 @@ def latent_space(family: Any, name: str | None = None) -> Space:
     Raises:
       UserError: the family has no latent space, or not that one.
     """
+    if name == "code":
+        return _codes(family)
     if not (hasattr(family, "decode") and isinstance(getattr(family, "latent", None), int)):
-        raise UserError(f"a {type(family).__name__} has no latent space to walk in; GANs and VAEs have one")
+        raise UserError(
+            f"a {type(family).__name__} has no latent space to draw from; GANs and VAEs have one"
+            + ("; walk between images that it encodes, with images=True" if hasattr(family, "latent_shape") else "")
+        )
     if others := set(family.cond_keys) - {"label"}:
         raise UserError(f"the model is conditional on {', '.join(sorted(others))}, and only labels are served")
     styled = bool(getattr(family, "styled", False))
@@ -65,10 +73,21 @@ def latent_space(family: Any, name: str | None = None) -> Space:
         raise UserError(f"space=w: this {type(family).__name__}'s generator has no mapping; its space is z")
 
     def draw(params: PyTree, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
-        z = normal(keys, (family.latent,))
+        own = hasattr(family, "draw")  # a prior of its own
+        z = family.draw(params, extra, keys, cond) if own else normal(keys, (family.latent,))
         return family.map(params, extra, z, cond) if name == "w" else z
 
     return Space(name, draw, family.synthesize if name == "w" else family.decode, lerp if name == "w" else slerp)
+
+
+def _codes(family: Any) -> Space:
+    if not hasattr(family, "latent_shape"):
+        raise UserError(f"a {type(family).__name__} encodes no images; VAEs and autoencoders do")
+    if others := set(family.cond_keys) - {"label"}:
+        raise UserError(f"the model is conditional on {', '.join(sorted(others))}, and only labels are served")
+    return Space(
+        "code", family.encode, family.decode, slerp if isinstance(getattr(family, "latent", None), int) else lerp
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +125,14 @@ class Walker:
     def draw(self, keys: jax.Array, cond: Cond) -> np.ndarray:
         """Latents of the samples with these keys."""
         return self.batched(self.space.draw, keys, cond)
+
+    def encode(self, x: np.ndarray, cond: Cond) -> np.ndarray:
+        """Codes of images uint8 [n, h, w, c]."""
+
+        def codes(params, extra, x, cond):
+            return self.space.draw(params, extra, scale({"x": x})["x"], cond)
+
+        return self.batched(codes, x, cond)
 
     def sample(self, keys: jax.Array, cond: Cond) -> np.ndarray:
         """Images uint8 [n, h, w, c] as gen_jax.sample draws them."""

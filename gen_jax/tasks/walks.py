@@ -12,6 +12,7 @@ import numpy as np
 
 from gen_jax.errors import UserError
 from gen_jax.random import fold
+from gen_jax.tasks.codes import examples
 from gen_jax.tasks.latent import Sheet, Walker, read_latents
 
 
@@ -24,25 +25,36 @@ def interpolate(
     frames: int = 8,
     space: str | None = None,
     latents: str | None = None,
+    images: bool | str = False,
 ) -> Sheet:
     """`num` paths, each from one sample to the next, in `frames` steps: a row each, or a film.
 
-    z is walked along arcs, w along lines. What the generator draws itself stays as it is along a path.
+    z is walked along arcs, w and the codes of an autoencoder along lines. What the generator draws itself stays as it
+    is along a path.
 
     Args:
       space: "z" or "w"; None: w where the model has one.
       latents: an .npz with the ends of the paths, num + 1 or more (what --task=project writes, so w+ too); None: those
         of the run's samples 0 to num of this seed.
+      images: the ends are images that the model encodes: True, the test split's in order, of the label's class where
+        one is given, or a file or folder.
 
     Raises:
-      UserError: frames < 2, a model without latents, or too few of them in the file.
+      UserError: frames < 2, a model without latents, or too few of them in the file; images of a model that encodes
+        none.
     """
     if frames < 2:
         raise UserError(f"frames={frames}: a path has two ends at least")
-    walker = Walker.of(run, space)
+    walker = Walker.of(run, "code" if images else space)
     keys = walker.keys(seed, num + 1)
     cond = walker.labels(label, num)  # a path stays in the class of its row
-    if latents is None:
+    if images:
+        x, cond = examples(run, num + 1, label, images)
+        if len(x) <= num:
+            raise UserError(f"images={images}: {len(x)} images, and {num} paths have {num + 1} ends")
+        ends = walker.encode(x, cond)
+        first, last, cond = ends[:num], ends[1:], {k: v[:num] for k, v in cond.items()}
+    elif latents is None:
         first, last = walker.draw(keys[:-1], cond), walker.draw(keys[1:], cond)
     else:
         ends = read_latents(latents, walker.draw(keys[:1], {k: v[:1] for k, v in cond.items()}).shape[1:])
