@@ -30,7 +30,10 @@ from gen_jax.types import Family
 COMPUTING = ("batch_size",)
 """Settings of metrics that change how a figure is computed, and not what it is."""
 
-SAMPLING = ("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction")
+SAMPLING = (
+    *("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction"),
+    *("likelihood", "temperature"),
+)
 """Fields of families that say how samples are drawn."""
 
 

@@ -22,22 +22,29 @@ class Optimizer:
     transform: optax.GradientTransformation
     every: int = 1
     project: Callable[[PyTree], PyTree] = lambda params: params  # what the new parameters go through after an update
+    skip_above: float | None = None  # an update whose gradient has a larger norm is left out
 
 
 def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
-    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...}.
+    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...,
+    "skip_above": norm or None}.
 
     `learning_rate`, or any other number that the optimizer takes (adam's `b2`), may be the spec of a schedule over its
     own updates, one of optax's or `inverse_sqrt`; `clip` bounds the gradient's global norm before the optimizer sees
     it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator); `project` is a
     function of `PROJECTIONS` that the parameters go through after each update, by its name or as a spec, {"name":
-    "clip_weights", "limit": 0.01}; None for none.
+    "clip_weights", "limit": 0.01}; None for none. `skip_above` leaves out updates whose gradient has a larger global
+    norm, before clipping, as if the step had not been (Child 2020, arXiv:2011.10650, app. B); the log has their
+    share, `large_gradients`.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
     """
     spec = dict(spec)
     clip, every, project = spec.pop("clip", None), spec.pop("every", 1), spec.pop("project", None)
+    skip_above = spec.pop("skip_above", None)
+    if skip_above is not None and skip_above <= 0:
+        raise UserError(f"optim skip_above={skip_above}: a gradient norm above 0, or None to leave no update out")
     if isinstance(project, str):
         project = {"name": project}
     if project is not None and project.get("name") not in PROJECTIONS:
@@ -56,10 +63,10 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
         transform = optax.chain(optax.clip_by_global_norm(clip), transform)
     if project is None:
-        return Optimizer(transform, every)
+        return Optimizer(transform, every, skip_above=skip_above)
     projection = build(sys.modules[__name__], project)
     projection({})  # an argument out of range is found now, and not when the step is traced
-    return Optimizer(transform, every, projection)
+    return Optimizer(transform, every, projection, skip_above)
 
 
 def unit_weights(params: PyTree) -> PyTree:
