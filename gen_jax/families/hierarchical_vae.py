@@ -1,6 +1,6 @@
 """VAEs with many layers of latents, such as the very deep VAE, Child 2020 (arXiv:2011.10650): one player, model.
 
--log p(x) <= -E log p(x|z) + sum_l E KL(q(z_l|z_<l, x) || p(z_l|z_<l))        eq. 2, 3
+-log p(x) <= -E log p(x|z) + sum_l E KL(q(z_l|z_<l, x) || p(z_l|z_<l))
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class HierarchicalVAE:
 
     The loss is the bound in nats per value, as the authors' is, so that gradients may be clipped and skipped at their
     norms. beta weighs the divergence, a number or a schedule of losses/annealing.py. free_bits: of the mean divergence
-    of each layer so many nats cost nothing more (Kingma et al. 2016, arXiv:1606.04934, eq. 15); 0: all cost.
+    of each layer so many nats cost nothing more (Kingma et al. 2016, arXiv:1606.04934, app. C.8); 0: all cost.
     temperature: what the standard deviations of the priors are multiplied by in sampling.
 
     Raises:

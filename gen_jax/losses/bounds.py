@@ -74,7 +74,7 @@ class ImportanceWeighted:
     memory grows with `samples`.
 
     doubly: the encoder's gradient is the doubly reparameterized one, which does not drown in noise as draws get more:
-    Tucker et al. 2018 (arXiv:1810.04152, eq. 8). It costs a second pass through the decoder, forwards.
+    Tucker et al. 2018 (arXiv:1810.04152, sec. 4). It costs a second pass through the decoder, forwards.
 
     Raises:
       UserError: samples < 1.
@@ -96,7 +96,7 @@ class ImportanceWeighted:
         log_p = log_likelihood(frozen(latents.z))
         log_weight = frozen(log_p + latents.log_prior - latents.log_posterior)
         share, bound = jax.nn.softmax(log_weight, axis=0), log_mean(log_weight)  # [s, b], [b]
-        # The value of z, with share times its gradient: with the sum's own share that makes the square of eq. 8.
+        # The value of z, with share times its gradient: with the sum's own share that makes the square of the paper.
         pulled = share[..., None] * latents.z
         z = frozen(latents.z) + (pulled - frozen(pulled))
         path = dataclasses.replace(latents, mean=frozen(latents.mean), log_var=frozen(latents.log_var), z=z)

@@ -60,7 +60,7 @@ def kl(latents: Latents) -> tuple[jax.Array, Metrics]:
 @dataclasses.dataclass(frozen=True)
 class FreeBits:
     """sum_j max(nats, E KL_j) [] over the dimensions j, E the mean over the batch: a dimension may say so much of x for
-    nothing, Kingma et al. 2016 (arXiv:1606.04934, eq. 15), with groups of one dimension.
+    nothing, Kingma et al. 2016 (arXiv:1606.04934, app. C.8), with groups of one dimension.
 
     Raises:
       UserError: nats < 0.
@@ -80,7 +80,7 @@ class FreeBits:
 @dataclasses.dataclass(frozen=True)
 class Capacity:
     """|E KL - C(step)| [], E the mean over the batch: the latents are held to a capacity of C nats, which is let rise,
-    Burgess et al. 2018 (arXiv:1804.03599, eq. 8). The paper's gamma is the family's beta.
+    Burgess et al. 2018 (arXiv:1804.03599, sec. 5). The paper's gamma is the family's beta.
 
     nats: C, a number or a schedule, such as losses.linear from 0 to 25.
 
@@ -111,7 +111,7 @@ class TotalCorrelation:
 
     q(z) is the mean of q(z|x) over the `examples` of the training data, estimated from the batch. sampling:
     "stratified", unbiased: z's own example with weight 1/n, and the b - 1 others with (n - 1) / (n (b - 1)), which is
-    the mean of the paper's weights (app. C.2) over the order of the batch, that they depend on; or "weighted" (eq. 5),
+    the mean of the paper's weights (app. C.2) over the order of the batch, that they depend on; or "weighted" (sec. 3.1),
     all with 1 / (n b). Their memory grows with b^2 d.
 
     Raises:
@@ -163,5 +163,5 @@ class TotalCorrelation:
 
 
 def free_bits(divergence: jax.Array, nats: float) -> jax.Array:
-    """sum_j max(nats, E divergence_j) [] of divergence [b, n], E the mean over the batch; arXiv:1606.04934, eq. 15."""
+    """sum_j max(nats, E divergence_j) [] of divergence [b, n], E the mean over the batch; arXiv:1606.04934, app. C.8."""
     return jnp.maximum(divergence.mean(0), nats).sum()

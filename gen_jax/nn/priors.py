@@ -87,7 +87,7 @@ class ClassNormal(nn.Module):
 
 class MixtureOfNormals(nn.Module):
     """`components` normals with learned means, variances and weights, as in Dilokthanakul et al. 2016
-    (arXiv:1611.02648) and Tomczak & Welling 2017 (arXiv:1705.07120, sec. 4, MoG). The means start at normal draws of
+    (arXiv:1611.02648) and Tomczak & Welling 2017 (arXiv:1705.07120, there MoG). The means start at normal draws of
     standard deviation `spread`. Raises UserError for components < 1."""
 
     components: int = 10

@@ -59,7 +59,7 @@ class VDVAE(nn.Module):
     a FiLM that starts as the identity; context.keys are read where something is drawn.
 
     As in the authors' program a resolution of up to 64 starts from a learned bias, the last convolution of the prior's
-    block is zero at the start, and those of the residual blocks and of z are scaled by 1 / sqrt(blocks) (app. A). Its
+    block is zero at the start, and those of the residual blocks and of z are scaled by 1 / sqrt(blocks). Its
     encoder hands on what the last but one block of a resolution gives, this one what the last gives.
 
     shape: one example's; filled from the data. Output float32. Raises UserError for levels that do not follow on each
