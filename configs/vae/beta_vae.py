@@ -15,11 +15,7 @@ variant mnist was built, not trained.
 
 from ml_collections import ConfigDict
 
-VARIANTS = (
-    "digits",
-    "capacity",
-    "mnist",
-)
+VARIANTS = ("digits", "capacity", "mnist")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:

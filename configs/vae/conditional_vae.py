@@ -13,11 +13,7 @@ step. Measured on digits: not yet. The variants mnist and cifar10 were built, no
 
 from ml_collections import ConfigDict
 
-VARIANTS = (
-    "digits",
-    "mnist",
-    "cifar10",
-)
+VARIANTS = ("digits", "mnist", "cifar10")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:

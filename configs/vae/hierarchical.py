@@ -15,11 +15,7 @@ mnist is black and white. Measured on digits: not yet. The variants mnist and ci
 
 from ml_collections import ConfigDict
 
-VARIANTS = (
-    "digits",
-    "mnist",
-    "cifar10",
-)
+VARIANTS = ("digits", "mnist", "cifar10")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:

@@ -6,8 +6,9 @@ Burda et al. 2015, Importance Weighted Autoencoders (arXiv:1509.00519).
     python -m gen_jax.evaluate --workdir=runs/iwae --evals=bits_per_dim
 
 The second prints nats_elbo and nats_iw of held-out images, from 5,000 draws as in the paper; quicker is
---evals='[{"name":"bits_per_dim","samples":500,"num":1000}]'. mnist is the paper's (sec. 5 and the authors' program): bits drawn anew in every step, one layer of 50 latents, two hidden layers of 200, 50 draws, batches of 20, and
-rates that fall from 1e-3 to 1e-4 in eight stages of 3^i epochs; it had 84.78 nats (tab. 1), and the VAE, here vae.py's
+--evals='[{"name":"bits_per_dim","samples":500,"num":1000}]'. mnist is the paper's (sec. 5 and the authors' program):
+bits drawn anew in every step, one layer of 50 latents, two hidden layers of 200, 50 draws, batches of 20, and rates
+that fall from 1e-3 to 1e-4 in eight stages of 3^i epochs; it had 84.78 nats (tab. 1), and the VAE, here vae.py's
 mnist_binary, 86.76. vamp is a VAE with the VampPrior of Tomczak & Welling 2017 (arXiv:1705.07120) and the KL warmed up,
 on the same bits. The test bits are drawn once (data.binarize="dynamic"); those of the published figures are others.
 Measured on digits: not yet. The variants vamp and mnist were built, not trained.
@@ -15,11 +16,7 @@ Measured on digits: not yet. The variants vamp and mnist were built, not trained
 
 from ml_collections import ConfigDict
 
-VARIANTS = (
-    "digits",
-    "vamp",
-    "mnist",
-)
+VARIANTS = ("digits", "vamp", "mnist")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:

@@ -5,16 +5,13 @@ minibatches (app. C.2).
 
     python -m gen_jax.main --config=configs/vae/tc_vae.py --workdir=runs/tc_vae
 
-mnist has the authors' numbers for dSprites: MLPs of 1200, ten latents, beta = 6, Adam at 1e-3, batches of 2048. Its weight of the total correlation does not warm up. Measured on digits: not yet. The
-variant mnist was built, not trained.
+mnist has the authors' numbers for dSprites: MLPs of 1200, ten latents, beta = 6, Adam at 1e-3, batches of 2048. The
+weight of the total correlation does not warm up. Measured on digits: not yet. The variant mnist was built, not trained.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = (
-    "digits",
-    "mnist",
-)
+VARIANTS = ("digits", "mnist")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:

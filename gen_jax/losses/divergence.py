@@ -111,8 +111,8 @@ class TotalCorrelation:
 
     q(z) is the mean of q(z|x) over the `examples` of the training data, estimated from the batch. sampling:
     "stratified", unbiased: z's own example with weight 1/n, and the b - 1 others with (n - 1) / (n (b - 1)), which is
-    the mean of the paper's weights (app. C.2) over the order of the batch, that they depend on; or "weighted" (sec. 3.1),
-    all with 1 / (n b). Their memory grows with b^2 d.
+    the mean of the paper's weights (app. C.2) over the order of the batch, on which they depend; or "weighted" (sec.
+    3.1), all with 1 / (n b). Their memory grows with b^2 d.
 
     Raises:
       UserError: examples < 1, an unknown sampling, or, while tracing, a batch of one example or of more than there are.
@@ -163,5 +163,5 @@ class TotalCorrelation:
 
 
 def free_bits(divergence: jax.Array, nats: float) -> jax.Array:
-    """sum_j max(nats, E divergence_j) [] of divergence [b, n], E the mean over the batch; arXiv:1606.04934, app. C.8."""
+    """sum_j max(nats, E kl_j) [] of kl = divergence [b, n], E the mean over the batch (arXiv:1606.04934, app. C.8)."""
     return jnp.maximum(divergence.mean(0), nats).sum()
