@@ -166,7 +166,7 @@ def independent_pixels(likelihood, channels):
 
 
 def test_a_vae_that_knows_the_pixels_law_has_its_bits_and_a_looser_bound():
-    """Of draws from a posterior that is not the prior, the weighted estimate loses the divergence, the bound does not."""
+    """Where the posterior is not the prior, the divergence is in the bound and not in the weighted estimate."""
     family, params = independent_pixels(DiscretizedLogistic(), 2)
     mean, log_scale = MEAN, np.log(STD * 3**0.5 / np.pi)  # of a logistic of standard deviation STD
     params["model"]["decoder"]["network"]["dense"]["bias"] = jnp.tile(jnp.array([mean, log_scale]), 4)
