@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gen_jax.data.memory import InMemory
+from gen_jax.data.memory import in_memory
 from gen_jax.data.standard import mnist
 from gen_jax.errors import UserError, unknown
 from gen_jax.types import DataInfo, Source
@@ -46,7 +46,7 @@ class Stacked:
             )
         self.info = DataInfo((*digits.info.shape[:-1], 3), tuple(f"{i:03}" for i in range(1000)))
         self._chosen = np.random.default_rng(seed).integers(len(digits), size=(size, 3), dtype=np.int64)
-        self._digits = _in_memory(digits)
+        self._digits = in_memory(digits)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -62,11 +62,3 @@ class Stacked:
         x = found["x"].reshape(*chosen.shape, *self.info.shape[:2])  # [b, 3, h, w]
         label = found["label"].reshape(chosen.shape) @ np.array([100, 10, 1])
         return {"x": np.moveaxis(x, 1, -1), "label": label.astype(np.int32)}
-
-
-def _in_memory(source: Source) -> InMemory:
-    """The source itself, or what it holds read into memory: of MNIST, 47 MB."""
-    if isinstance(source, InMemory):
-        return source
-    examples = [source[i] for i in range(len(source))]
-    return InMemory(source.info, {name: np.stack([e[name] for e in examples]) for name in ("x", "label")})

@@ -1,14 +1,19 @@
 """The data sets of the published figures: from a local copy, or downloaded through TensorFlow Datasets."""
 
 from gen_jax.data.arrays import arrays
+from gen_jax.data.binarize import binarized
 from gen_jax.data.image_folder import image_folder
 from gen_jax.data.tfds import tfds
 from gen_jax.types import Source
 
 
-def mnist(split: str = "train", path: str | None = None) -> Source:
-    """MNIST, 60,000 and 10,000 examples of x uint8 [28, 28, 1] and label; from `path` (.npz, folder, .tar) if given."""
-    return _local(split, path, channels=1) if path else tfds(split, dataset="mnist")
+def mnist(split: str = "train", path: str | None = None, binarize: str | None = None) -> Source:
+    """MNIST, 60,000 and 10,000 examples of x uint8 [28, 28, 1] and label; from `path` (.npz, folder, .tar) if given.
+
+    binarize: "static", "dynamic" or "threshold" makes it black and white, as data/binarize.py says; None: grey.
+    """
+    source = _local(split, path, channels=1) if path else tfds(split, dataset="mnist")
+    return binarized(source, split, binarize)
 
 
 def cifar10(split: str = "train", path: str | None = None) -> Source:

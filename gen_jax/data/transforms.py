@@ -1,5 +1,7 @@
 """From the host's bytes to the networks' numbers and back, on the device."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -7,15 +9,20 @@ from gen_jax.random import example_keys
 from gen_jax.types import PICTURES, Batch
 
 
-def prepare(batch: Batch, key: jax.Array, flip: bool = False) -> dict[str, jax.Array]:
+def prepare(batch: Batch, key: jax.Array, flip: bool = False, binarize: bool = False) -> dict[str, jax.Array]:
     """Scales a batch as it was read into the range of the networks.
 
     Args:
       batch: x uint8 [b, h, w, c], becomes float32 in [-1, 1]; floating point data pass through. Other keys are kept.
       key: of this step; what belongs to an example is drawn from its own key (random.example_keys).
       flip: mirrors each example left to right with probability 1/2: x with its `image` and `mask`, if it has them.
+      binarize: makes each value of x -1 or 1, with its grey as the probability of 1.
     """
     out = scale(batch)
+    if binarize:
+        keys = example_keys(jax.random.fold_in(key, 1), batch)
+        uniform = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(out["x"].shape[1:]),)))(keys)
+        out["x"] = jnp.where(uniform.reshape(out["x"].shape) < (out["x"] + 1) / 2, 1.0, -1.0)
     if flip:
         mirrored = jax.vmap(jax.random.bernoulli)(example_keys(key, batch))  # [b]
         for name in (*PICTURES, "mask"):

@@ -14,7 +14,8 @@
     point_modes              point_modes, point_modes/within               points        point_modes/known; 1
     sample_distance          sample_distance, sample_distance/nearest      pixels        1
     memorization             exact_copies, authenticity, distance_ratio    pixels        0; authenticity_test; 1
-    bits_per_dim             bits_per_dim_ode, bits_per_dim_elbo           the model     less
+    bits_per_dim             bits_per_dim_ode, bits_per_dim_elbo; of VAEs  the model     less
+                             bits_per_dim_elbo and _iw, or nats_elbo, _iw
     ppl                      ppl, or ppl_pixels                            the model     less
     psnr, ssim, lpips        psnr in dB, ssim, lpips; for restoration      pairs         more; 1; 0
     translation_error        translation_error, of the identity, ratio     pairs         0; ratio 1: no better

@@ -32,7 +32,7 @@ COMPUTING = ("batch_size",)
 
 SAMPLING = (
     *("sampler", "steps", "grid", "guidance", "start", "end", "denoise_last", "clip", "direction"),
-    *("temperature", "choice_temperature", "top_k"),
+    *("likelihood", "temperature", "choice_temperature", "top_k"),
 )
 """Fields of families that say how samples are drawn."""
 

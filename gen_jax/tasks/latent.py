@@ -1,6 +1,7 @@
 """The latent spaces of a run, one interface for all families that have one.
 
-z: standard normal, of the family's width `latent`; x = family.decode(params, extra, z, cond, keys). GANs and VAEs.
+z: of the family's width `latent`, standard normal, or drawn by the family's `draw` where it has a prior of its own;
+   x = family.decode(params, extra, z, cond, keys). GANs and VAEs.
 w: what a style-based generator's mapping makes of z, one vector for each layer; x = family.synthesize(...). Where the
 vectors of the layers differ from each other the space is called w+ (Abdal et al. 2019, arXiv:1904.03189).
 code: what an autoencoder's encoder makes of an image; x = family.decode(...). Its points are not drawn but encoded. A
@@ -73,8 +74,9 @@ def latent_space(family: Any, name: str | None = None) -> Space:
         raise UserError(f"space=w: this {type(family).__name__}'s generator has no mapping; its space is z")
 
     def draw(params: PyTree, extra: PyTree, keys: jax.Array, cond: Cond) -> jax.Array:
-        own = hasattr(family, "draw")  # a prior of its own
-        z = family.draw(params, extra, keys, cond) if own else normal(keys, (family.latent,))
+        if hasattr(family, "draw"):
+            return family.draw(params, extra, keys, cond)
+        z = normal(keys, (family.latent,))
         return family.map(params, extra, z, cond) if name == "w" else z
 
     return Space(name, draw, family.synthesize if name == "w" else family.decode, lerp if name == "w" else slerp)

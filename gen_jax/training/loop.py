@@ -100,9 +100,8 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
             console.print(f"going on from step {step} in {workdir}", markup=False)
 
         # 3. The step, compiled once for the whole run.
-        step_fn = make_train_step(
-            setup.family, setup.optimizers, setup.tracks, functools.partial(prepare, flip=settings.flip)
-        )
+        on_device = functools.partial(prepare, flip=settings.flip, binarize=config.data.get("binarize") == "dynamic")
+        step_fn = make_train_step(setup.family, setup.optimizers, setup.tracks, on_device)
         per_call = steps_per_call(settings, step, snapshot_every, evaluator.every if evaluator else 0)
         step_fn = step_fn if per_call == 1 else scan_steps(step_fn)
         split = parallel.split_batch(mesh, per_call)

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gen_jax.build import build
@@ -22,22 +23,29 @@ class Optimizer:
     transform: optax.GradientTransformation
     every: int = 1
     project: Callable[[PyTree], PyTree] = lambda params: params  # what the new parameters go through after an update
+    skip_above: float | None = None  # an update whose gradient has a larger norm is left out
 
 
 def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
-    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...}.
+    """Optimizer from {"name": an optax optimizer, **its arguments, "clip": norm or None, "every": k, "project": ...,
+    "skip_above": norm or None}.
 
     `learning_rate`, or any other number that the optimizer takes (adam's `b2`), may be the spec of a schedule over its
-    own updates, one of optax's or `inverse_sqrt`; `clip` bounds the gradient's global norm before the optimizer sees
+    own updates, one of optax's or of `SCHEDULES`; `clip` bounds the gradient's global norm before the optimizer sees
     it; `every=k` updates this player in steps k, 2 k, ... only (n_critic = k, seen from the generator); `project` is a
     function of `PROJECTIONS` that the parameters go through after each update, by its name or as a spec, {"name":
-    "clip_weights", "limit": 0.01}; None for none.
+    "clip_weights", "limit": 0.01}; None for none. `skip_above` leaves out updates whose gradient has a larger global
+    norm, before clipping, as if the step had not been (Child 2020, arXiv:2011.10650); the log has their
+    share, `large_gradients`.
 
     Raises:
       UserError: an optimizer, schedule or argument that optax does not have, or a number out of range.
     """
     spec = dict(spec)
     clip, every, project = spec.pop("clip", None), spec.pop("every", 1), spec.pop("project", None)
+    skip_above = spec.pop("skip_above", None)
+    if skip_above is not None and skip_above <= 0:
+        raise UserError(f"optim skip_above={skip_above}: a gradient norm above 0, or None to leave no update out")
     if isinstance(project, str):
         project = {"name": project}
     if project is not None and project.get("name") not in PROJECTIONS:
@@ -56,10 +64,10 @@ def make_optimizer(spec: Mapping[str, Any]) -> Optimizer:
             raise UserError(f"optim clip={clip}: a gradient norm above 0, or None for no clipping")
         transform = optax.chain(optax.clip_by_global_norm(clip), transform)
     if project is None:
-        return Optimizer(transform, every)
+        return Optimizer(transform, every, skip_above=skip_above)
     projection = build(sys.modules[__name__], project)
     projection({})  # an argument out of range is found now, and not when the step is traced
-    return Optimizer(transform, every, projection)
+    return Optimizer(transform, every, projection, skip_above)
 
 
 def unit_weights(params: PyTree) -> PyTree:
@@ -102,9 +110,25 @@ def inverse_sqrt(reference: float, decay_after: float, warmup: int = 0) -> optax
     return rate
 
 
+def stairs(values: Sequence[float], lengths: Sequence[int]) -> optax.Schedule:
+    """values[i] for lengths[i] updates, one after the other, and the last for good.
+
+    Raises:
+      UserError: no values, not as many lengths, or a length below 1.
+    """
+    if not values or len(values) != len(lengths) or min(lengths) < 1:
+        raise UserError(f"stairs values={values}, lengths={lengths}: a length of 1 or more is needed for each value")
+    ends = np.cumsum(lengths)[:-1]
+    return lambda step: jnp.asarray(values, jnp.float32)[jnp.searchsorted(jnp.asarray(ends), step, side="right")]
+
+
+SCHEDULES = ("inverse_sqrt", "stairs")
+"""Those of this module, beside optax's."""
+
+
 def _call(spec: Mapping[str, Any], scheduled: Mapping[str, optax.Schedule] | None = None) -> Any:
     """What the spec names, called with its arguments; `scheduled` are numbers that follow the optimizer's own steps."""
-    make = build(sys.modules[__name__] if spec.get("name") == "inverse_sqrt" else optax, {**spec, **(scheduled or {})})
+    make = build(sys.modules[__name__] if spec.get("name") in SCHEDULES else optax, {**spec, **(scheduled or {})})
     try:
         if not scheduled:
             return make()

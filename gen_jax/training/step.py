@@ -24,7 +24,8 @@ def make_train_step(
 
     Each loss is differentiated with respect to its own player, and sees the players before it already updated. A
     player with every=k is updated in steps k, 2 k, ... and reports NaN in the others. An update whose loss or gradient
-    is not finite is left out and counted (PlayerState). `tracks` are the averages (ema.py): each follows
+    is not finite is left out and counted (PlayerState), one whose gradient is larger than the optimizer's skip_above is
+    left out and reported (large_gradients). `tracks` are the averages (ema.py): each follows
     e + (1 - d) (params - e) at every update of its player. `key` is the run's:
     what is random in a step depends on (key, state.step) alone. `prepare` is run on each batch on the device.
 
@@ -86,13 +87,18 @@ def _update(
     # One sum of squares per tensor serves the norm and the check; the order is that of state.watched.
     squares = jnp.stack([jnp.sum(jnp.square(g.astype(jnp.float32))) for g in jax.tree.leaves(grads)])
     finite = jnp.isfinite(jnp.concatenate([loss[None].astype(jnp.float32), squares]))
-    ok = finite.all()
+    ok = whole = finite.all()
+    norms = {"grad_norm": jnp.sqrt(squares.sum())}
+    if optimizer.skip_above is not None:  # not counted as skipped: it is no sign that training diverges
+        large = whole & (norms["grad_norm"] > optimizer.skip_above)
+        ok = whole & ~large
+        norms["large_gradients"] = large.astype(jnp.float32)
 
     def keep(new, old):
         return jax.tree.map(lambda n, o: jnp.where(ok, n, o), new, old)
 
-    first_bad = jnp.where(ok, opt.first_bad, jnp.argmin(finite).astype(jnp.int32))
-    player_state = PlayerState(keep(inner, opt.inner), opt.skipped + ~ok, first_bad)
+    first_bad = jnp.where(whole, opt.first_bad, jnp.argmin(finite).astype(jnp.int32))
+    player_state = PlayerState(keep(inner, opt.inner), opt.skipped + ~whole, first_bad)
     state = state.replace(
         params={**state.params, player: keep(new, own)},
         opt={**state.opt, player: player_state},
@@ -104,5 +110,5 @@ def _update(
         rate = jnp.where(ok, 1 - track.decay(step), 0.0)
         averages[name] = jax.tree.map(lambda e, p, rate=rate: e + rate * (p - e), averages[name], state.params[player])
     state = state.replace(ema=averages)
-    norms = {"grad_norm": jnp.sqrt(squares.sum()), "param_norm": optax.tree.norm(state.params[player])}
+    norms["param_norm"] = optax.tree.norm(state.params[player])
     return state, {"loss": loss} | metrics | norms

@@ -38,6 +38,31 @@ def test_digits_keep_their_labels():
         assert source.info.class_names == tuple("0123456789")
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_static_bits_are_the_same_each_time_and_white_as_often_as_a_pixel_is_grey(split):
+    grey, one, two = (everything(digits(split, binarize=how)) for how in (None, "static", "static"))
+    np.testing.assert_array_equal(one["x"], two["x"])
+    np.testing.assert_array_equal(one["label"], grey["label"])
+    assert set(np.unique(one["x"])) == {0, 255}
+    for value in np.unique(grey["x"]):
+        here = one["x"][grey["x"] == value] == 255
+        p = value / 255
+        assert abs(here.mean() - p) < 5 * (p * (1 - p) / here.size) ** 0.5 + 1e-9
+
+
+def test_dynamic_bits_are_drawn_of_the_train_split_when_it_is_trained_on():
+    np.testing.assert_array_equal(everything(digits("train", binarize="dynamic"))["x"], everything(digits())["x"])
+    static = everything(digits("test", binarize="static"))["x"]
+    np.testing.assert_array_equal(everything(digits("test", binarize="dynamic"))["x"], static)
+    with pytest.raises(UserError, match="did you mean 'threshold'"):
+        digits(binarize="treshold")
+
+
+def test_a_threshold_halves_the_greys():
+    grey, x = everything(digits())["x"], everything(digits(binarize="threshold"))["x"]
+    np.testing.assert_array_equal(x == 255, grey >= 128)
+
+
 def test_the_mask_of_a_shape_is_where_its_colour_is():
     source = shapes(resolution=32, size=60)
     for i in range(len(source)):

@@ -41,3 +41,17 @@ def test_flip_mirrors_about_half_of_the_examples_each_by_its_own_key():
     np.testing.assert_array_equal(out["mask"], back[..., :1])  # the mask stays on its picture
     half = prepare({k: v[200:] for k, v in batch.items()}, KEY, flip=True)  # another device's share
     np.testing.assert_array_equal(half["x"], out["x"][200:])
+
+
+def test_bits_are_white_as_often_as_the_grey_says_and_follow_the_example():
+    grey = np.full((4000, 2, 2, 1), 51, np.uint8)  # a fifth of 255
+    grey[:, 0] = 255
+    grey[:, 1, 1] = 0
+    x = np.asarray(prepare({"x": grey}, KEY, binarize=True)["x"])
+    assert set(np.unique(x)) == {-1.0, 1.0}
+    assert (x[:, 0] == 1).all()
+    assert (x[:, 1, 1] == -1).all()
+    assert abs((x[:, 1, 0] == 1).mean() - 0.2) < 5 * (0.2 * 0.8 / 4000) ** 0.5
+    order = np.random.default_rng(0).permutation(4000)
+    moved = prepare({"x": grey[order], "index": jnp.array(order)}, KEY, binarize=True)["x"]
+    np.testing.assert_array_equal(moved, x[order])

@@ -19,7 +19,7 @@ from gen_jax.losses.adversarial import (
     wasserstein,
 )
 from gen_jax.losses.penalties import Penalty, cosine
-from gen_jax.losses.reconstruction import Bernoulli, DiscretizedLogistic, Gaussian
+from gen_jax.losses.reconstruction import Bernoulli, DiscretizedLogistic, DiscretizedLogisticMixture, Gaussian
 
 LEVELS = np.arange(256, dtype=np.float32) / 127.5 - 1
 
@@ -110,6 +110,48 @@ def test_discretized_logistic_is_finite_with_finite_gradients_far_from_the_data(
         assert jnp.isfinite(jax.grad(loss)(out)).all()
 
 
+@given(seed=st.integers(0, 2**31), scale=st.floats(0.1, 3))
+def test_a_mixture_of_discretized_logistics_sums_to_one(seed, scale):
+    out = scale * jax.random.normal(jax.random.key(seed), (1, 1, 12))
+    grey = DiscretizedLogisticMixture(components=3)
+    total = jax.scipy.special.logsumexp(grey.log_prob(LEVELS[:, None, None], jnp.tile(out, (256, 1, 1))))
+    assert abs(float(total)) < 2e-3
+
+
+def test_a_mixture_in_colour_sums_to_one_over_all_colours():
+    """With 4 levels there are 64 colours; the factors make the channels depend on each other."""
+    likelihood = DiscretizedLogisticMixture(components=2, levels=4)
+    levels = np.linspace(-1, 1, 4, dtype=np.float32)
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(64, 1, 3)
+    out = jnp.tile(jax.random.normal(jax.random.key(0), (1, 1, 24)), (64, 1, 1))
+    p = np.exp(likelihood.log_prob(colours, out))
+    np.testing.assert_allclose(p.sum(), 1, rtol=1e-4)
+    p = p.reshape(4, 4, 4)
+    independent = np.einsum("i,j,k", p.sum((1, 2)), p.sum((0, 2)), p.sum((0, 1)))
+    assert np.abs(p - independent).max() > 1e-3
+
+
+def test_a_mixture_of_one_logistic_is_that_logistic_and_the_factors_move_its_mean():
+    """By hand: green's mean is 0.1 + tanh(0.5) red, blue's -0.2 + tanh(-1) red + tanh(0.25) green."""
+    x = jnp.array([LEVELS[200], LEVELS[90], LEVELS[130]]).reshape(1, 1, 3)
+    mean, log_scale, factors = np.array([0.3, 0.1, -0.2]), np.array([-2.0, -1.5, -1.0]), np.array([0.5, -1.0, 0.25])
+    out = jnp.stack([jnp.array(a, jnp.float32) for a in (mean, log_scale, factors, np.zeros(3))], -1).reshape(1, 1, 12)
+    red, green, _ = np.asarray(x).ravel()
+    moved = mean + np.array([0, np.tanh(0.5) * red, np.tanh(-1.0) * red + np.tanh(0.25) * green])
+    plain = jnp.stack([jnp.array(moved, jnp.float32), jnp.array(log_scale, jnp.float32)]).reshape(1, 1, 6)
+    found = DiscretizedLogisticMixture(1).log_prob(x, out)
+    np.testing.assert_allclose(found, DiscretizedLogistic().log_prob(x, plain), rtol=1e-5)
+
+
+def test_a_mixture_is_finite_with_finite_gradients_far_from_the_data():
+    likelihood = DiscretizedLogisticMixture(2)
+    for value in (-30.0, 30.0):
+        out = jnp.full((2, 1, 24), value)
+        x = jnp.array([[[1.0, -1.0, 0.0]], [[-1.0, 1.0, 1.0]]])
+        assert jnp.isfinite(likelihood.log_prob(x, out)).all()
+        assert jnp.isfinite(jax.grad(lambda out, x=x: likelihood.log_prob(x, out).sum())(out)).all()
+
+
 def test_gaussian_against_scipy():
     x, mean = np.random.default_rng(0).normal(size=(2, 5, 3, 2, 1)).astype(np.float32)
     expected = stats.norm(mean, 0.3).logpdf(x).reshape(5, -1).sum(1)
@@ -123,7 +165,11 @@ def test_bernoulli_against_scipy():
     np.testing.assert_allclose(Bernoulli().log_prob(2.0 * bits - 1, logits), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", [Gaussian(), Bernoulli(), DiscretizedLogistic()], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize(
+    "likelihood",
+    [Gaussian(), Bernoulli(), DiscretizedLogistic(), DiscretizedLogisticMixture(3)],
+    ids=lambda x: type(x).__name__,
+)
 def test_the_mean_is_a_picture(likelihood):
     out = 5 * jax.random.normal(jax.random.key(0), (2, 4, 4, 3 * likelihood.channels))
     mean = likelihood.mean(out)
