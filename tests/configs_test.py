@@ -97,6 +97,12 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     config.evals = dict()  # the last step is evaluated too, and is another one in a run that stops
     if "steps" in config.family:
         config.family.steps = 2
+    if "teacher" in config.family:
+        config.family.teacher.workdir = str(tmp_path / "teacher")
+        teacher = load(CONFIGS / "quickstart.py").get_config()
+        teacher.train.update(steps=2, steps_per_call=1, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+        teacher.sample.update(num=4, batch_size=4)
+        gen_jax.main.run(teacher, tmp_path / "teacher")
     config.train.steps = 2
     gen_jax.main.run(config, tmp_path / "resumed")
     # A longer run of the same folder: what a user does who edits config.json, too.

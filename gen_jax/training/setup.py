@@ -16,8 +16,8 @@ from gen_jax.training.alarm import ON_COLLAPSE
 from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
 from gen_jax.training.pretrained import Pretrained, find_pretrained
-from gen_jax.training.state import init_state
-from gen_jax.types import PICTURES, Batch, DataInfo, Family, TrainState
+from gen_jax.training.state import first_state, init_state
+from gen_jax.types import PICTURES, Batch, DataInfo, Family, Params, PyTree, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
 SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
@@ -47,7 +47,16 @@ class Setup:
     def init(self, key: jax.Array, sharding: jax.sharding.Sharding) -> TrainState:
         """The state before the first step."""
         make = functools.partial(init_state, self.family, self.optimizers, self.tracks)
-        return self.attach(jax.jit(make, out_shardings=sharding)(key, self.example), sharding)
+        state = self.attach(jax.jit(make, out_shardings=sharding)(key, self.example), sharding)
+        if not hasattr(self.family, "start"):
+            return state
+
+        def begin(params: Params, extra: PyTree) -> TrainState:
+            # copies, since what starts as something in extra is donated with it
+            started = jax.tree.map(jnp.copy, self.family.start(params, extra))  # type: ignore[attr-defined]
+            return first_state(self.optimizers, self.tracks, started, extra)
+
+        return jax.jit(begin, out_shardings=sharding)(state.params, state.extra)
 
     def attach(self, state: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
         """The state with the parameters of the other runs' models in extra."""
