@@ -144,6 +144,34 @@ def test_distillation_takes_its_teacher_from_another_run(tmp_path):
         set_up(student.to_dict(), DATA["digits"])
 
 
+def test_a_student_starts_as_its_teacher_and_leaves_it_as_it_is(tmp_path):
+    """Student, its average and the fake are the teacher's averaged parameters before the first step, in arrays of their
+    own; after it only the teacher still is."""
+    teacher = load(CONFIGS / "quickstart.py").get_config()
+    student = load(CONFIGS / "hybrid" / "adversarial_distillation.py").get_config()
+    for config in (teacher, student):
+        config.train.update(steps=2, batch_size=8, steps_per_call=1, log_every=1, checkpoint_every=2, sample_every=0)
+        config.sample.update(num=4, batch_size=4)
+    teacher.family.network.update(width=16, depth=1)
+    trained, _ = gen_jax.main.run(teacher, tmp_path / "teacher")
+    taught = trained.ema["model"]
+    student.family.update(features="block_0")
+    student.family.teacher.workdir = str(tmp_path / "teacher")
+    setup = set_up(student.to_dict(), DATA["digits"])
+    state = setup.init(jax.random.key(0), jax.sharding.SingleDeviceSharding(jax.devices()[0]))
+    for tree in (state.params["student"], state.params["fake"]["score"], state.ema["student"]):
+        jax.tree.map(np.testing.assert_array_equal, tree, taught)
+    places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((state.params, state.ema, state.extra))]
+    assert len(set(places)) == len(places), "a donated array would be used twice"
+    state, _ = gen_jax.main.run(student, tmp_path / "student")
+    jax.tree.map(np.testing.assert_array_equal, state.extra["teacher"]["params"]["model"], taught)
+    assert not np.array_equal(*(jax.tree.leaves(tree)[-1] for tree in (state.params["student"], taught)))
+    with pytest.raises(UserError, match="knows 10 classes, and the data has 3"):
+        set_up(student.to_dict(), dataclasses.replace(DATA["digits"], class_names=TEN[:3]))
+    with pytest.raises(UserError, match=r"was trained on \[8, 8, 1\] and the data is \[28, 28, 1\]"):
+        set_up(student.to_dict(), DATA["mnist"])
+
+
 def test_autoguidance_by_the_model_itself_changes_nothing(tmp_path):
     """Another run's model may guide; an earlier checkpoint of the run does."""
     config = load(CONFIGS / "diffusion" / "edm.py").get_config()
