@@ -21,7 +21,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or celebahq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.5, b2=0.9, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=5e-4, b1=0.5, b2=0.9, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
@@ -29,7 +29,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 name="families.DDGAN",
                 generator=dict(name="nn.MLP", features=(256, 256, 256), norm="layer"),
                 discriminator=dict(name="nn.MLP", features=(256, 256, 256), outputs=1, activation="leaky_relu"),
-                conditioning=dict(name="nn.Conditioning", width=64, num_classes=None),  # None: the data's classes
+                # num_classes=None: the data's. mix="mlp" makes time and label large from the start, beside x_s and x_t
+                conditioning=dict(name="nn.Conditioning", width=64, num_classes=None, mix="mlp"),
                 mapping=dict(name="nn.MappingNetwork", features=64, layers=2, lr_multiplier=1.0),
                 schedule=dict(name="diffusion.LinearBeta", beta_min=0.1, beta_max=20.0),
                 loss=dict(name="losses.non_saturating"),
@@ -102,7 +103,7 @@ def images(
         name="nn.TimeDiscriminator", start=128, widths=critic, whole=whole, taps=(1, 3, 3, 1), group=4
     )
     # the paper counts its steps 0, 1, 2, 3
-    config.family.conditioning.update(width=4 * width, noise_features=width, num_classes=0, noise_scale=4.0)
+    config.family.conditioning.update(width=4 * width, noise_features=width, num_classes=0, noise_scale=4.0, mix="sum")
     config.family.mapping.update(features=256, layers=layers)
     config.family.latent = 100
     config.train.update(steps_per_call=1, checkpoint_every=10_000, sample_every=10_000)
@@ -111,6 +112,5 @@ def images(
 def rates(config: ConfigDict, disc: float, gen: float, steps: int) -> None:
     """Half a cosine from these to 1e-5."""
     for player, rate in (("disc", disc), ("gen", gen)):
-        config.optim[player].learning_rate = dict(
-            name="cosine_decay_schedule", init_value=rate, decay_steps=steps, alpha=1e-5 / rate
-        )
+        cosine = dict(name="cosine_decay_schedule", init_value=rate, decay_steps=steps, alpha=1e-5 / rate)
+        config.optim[player] = dict(name="adam", learning_rate=cosine, b1=0.5, b2=0.9, clip=None, every=1)
