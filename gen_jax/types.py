@@ -70,10 +70,10 @@ class Family(Protocol):
     """A way to model data: a frozen dataclass of networks, losses and numbers.
 
     Four members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
-    says what is done about it. `start(params, extra) -> params`: what the parameters are before the first step, where
-    they come from another run's, which stand in extra by then. `settle(params, extra, key) -> extra`: what is computed
-    once before samples are drawn, from the averaged parameters. `check_batch(batch_size)` raises UserError for a size
-    that it cannot train with."""
+    says what is done about it. `first_params(params, extra) -> params`: what the parameters are before the first step,
+    where they come from another run's, which stand in extra by then. `settle(params, extra, key) -> extra`: what is
+    computed once before samples are drawn, from the averaged parameters. `check_batch(batch_size)` raises UserError for
+    a size that it cannot train with."""
 
     @property
     def losses(self) -> Mapping[str, LossFn]:

@@ -122,7 +122,7 @@ class AdversarialDistillation:
         params = {"fake": {"score": jax.tree.map(jnp.copy, score), "head": head}, "student": score}
         return params, {"teacher": {"params": jax.tree.map(jnp.copy, teacher), "extra": extra}}
 
-    def start(self, params: Params, extra: PyTree) -> dict[str, PyTree]:
+    def first_params(self, params: Params, extra: PyTree) -> dict[str, PyTree]:
         """The parameters before the first step: student and fake are the teacher."""
         teacher = extra["teacher"]["params"]["model"]
         return {"fake": {**params["fake"], "score": teacher}, "student": teacher}

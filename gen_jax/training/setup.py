@@ -48,12 +48,12 @@ class Setup:
         """The state before the first step."""
         make = functools.partial(init_state, self.family, self.optimizers, self.tracks)
         state = self.attach(jax.jit(make, out_shardings=sharding)(key, self.example), sharding)
-        if not hasattr(self.family, "start"):
+        if not hasattr(self.family, "first_params"):
             return state
 
         def begin(params: Params, extra: PyTree) -> TrainState:
             # copies, since what starts as something in extra is donated with it
-            started = jax.tree.map(jnp.copy, self.family.start(params, extra))  # type: ignore[attr-defined]
+            started = jax.tree.map(jnp.copy, self.family.first_params(params, extra))  # type: ignore[attr-defined]
             return first_state(self.optimizers, self.tracks, started, extra)
 
         return jax.jit(begin, out_shardings=sharding)(state.params, state.extra)

@@ -122,7 +122,7 @@ def test_the_student_is_pulled_to_the_law_of_the_teacher(far):
 def test_the_student_starts_as_the_teacher_and_so_does_the_fake():
     family, batch = make(), {"x": jnp.zeros((2, *SHAPE))}
     params, _ = jax.jit(family.init)(jax.random.key(0), batch)
-    started = family.start(params, taught(0.7, 0.2))
+    started = family.first_params(params, taught(0.7, 0.2))
     for got in (started["student"], started["fake"]["score"]):
         jax.tree.map(np.testing.assert_array_equal, got, law(0.7, 0.2))
     jax.tree.map(np.testing.assert_array_equal, started["fake"]["head"], params["fake"]["head"])
