@@ -70,12 +70,14 @@ class Family(Protocol):
     """A way to model data: a frozen dataclass of networks, losses and numbers. One that has another family inside, as
     latent diffusion has the diffusion, calls it `model`.
 
-    Five members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
+    Six members are optional. `alarms`: an Alarm by the name of a metric, as it is logged; config.train.on_collapse
     says what is done about it. `settle(params, extra, key) -> extra`: what is computed once before samples are drawn,
     from the averaged parameters. `check_batch(batch_size)` raises UserError for a size that it cannot train with.
     `sample_keys`: the conditions that `sample` takes, where they are more than cond_keys: an `image` among them that
     is not read in training is the example's own x, to be reconstructed. `load() -> {...}`: entries of `extra` that are
-    read from files (published weights), once, before the first step; `init` gives their shapes."""
+    read from files (published weights), once, before the first step; `init` gives their shapes.
+    `first_params(params, extra) -> params`: what the parameters are before the first step, where they come from another
+    run's, which stand in extra by then."""
 
     @property
     def losses(self) -> Mapping[str, LossFn]:

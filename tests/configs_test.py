@@ -55,6 +55,17 @@ def data_of(config):
     return config.data.get("dataset", config.data.name)
 
 
+def first_stage(file, config, variant):
+    """The field of the family that names another run, and the config of that run; (None, None): there is none."""
+    spec = getattr(load(file), "FIRST_STAGE", {}).get(variant)
+    if spec is None:
+        assert not any("workdir" in value for value in config.family.values() if hasattr(value, "keys"))
+        return None, None
+    path, _, first_variant = spec.partition(":")
+    (field,) = (name for name, value in config.family.items() if hasattr(value, "keys") and "workdir" in value)
+    return field, load(CONFIGS.parent / path).get_config(first_variant or "digits")
+
+
 VARIANTS = [(file, variant) for file in FILES for variant in load(file).VARIANTS]
 
 
@@ -62,18 +73,20 @@ VARIANTS = [(file, variant) for file in FILES for variant in load(file).VARIANTS
 def test_each_variant_is_complete_and_builds(file, variant):
     config = load(file).get_config(variant)
     check_config(config.to_dict())
-    assert set(config.train) - {"on_collapse"} == TRAIN_FIELDS
+    assert set(config.train) - {"on_collapse", "latent_cache"} == TRAIN_FIELDS
     assert all(set(spec) >= {"name", "learning_rate", "clip", "every"} for spec in config.optim.values())
     players = list(config.optim.values())
     assert len({id(spec) for spec in players}) == len(players), "a flag for one player would change the others"
-    if "teacher" in config.family:
-        with pytest.raises(UserError, match=r"family\.teacher\.workdir is needed"):
-            set_up(config.to_dict(), DATA["digits"])
-        return
     info = DATA[data_of(config)]
     if config.data.get("resolution") and config.data.name != "pairs":
         info = dataclasses.replace(info, shape=(config.data.resolution, config.data.resolution, info.shape[-1]))
-    setup = set_up(config.to_dict(), info)
+    spec = config.to_dict()
+    field, first = first_stage(file, config, variant)
+    if field is not None:
+        with pytest.raises(UserError, match=f"{spec['family'][field]['workdir']}.* does not exist"):
+            set_up(spec, info)
+        spec["family"][field] = set_up(first.to_dict(), info).family
+    setup = set_up(spec, info)
     assert all(count_params(tree) > 0 for tree in setup.shapes.params.values())
 
 
@@ -99,20 +112,28 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     config.parallel.data = 1  # families_test.py has the eight devices, and they take turns on the same cores
     if "steps" in config.family:
         config.family.steps = 2
+    field, first = first_stage(file, config, "digits")
+    if field is not None:
+        first.train.update(steps=2, steps_per_call=1, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+        first.sample.update(num=4, batch_size=4)
+        first.evals = dict()
+        gen_jax.main.run(first, tmp_path / "first")
+        config.family[field].workdir = str(tmp_path / "first")
     config.train.steps = 4
-    whole, whole_metrics = gen_jax.main.run(config, tmp_path)
-    shutil.rmtree(tmp_path / "checkpoints" / "4")  # as if it had been stopped before that was written
-    resumed, metrics = gen_jax.main.run(config, tmp_path)
+    workdir = tmp_path / "run"
+    whole, whole_metrics = gen_jax.main.run(config, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "4")  # as if it had been stopped before that was written
+    resumed, metrics = gen_jax.main.run(config, workdir)
 
     assert list(metrics["step"]) == [1, 2, 3, 4]
     for name in set(metrics) - {"images_per_second"}:
         np.testing.assert_array_equal(metrics[name], whole_metrics[name])
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), resumed, whole))
-    samples = gen_jax.sample.run(tmp_path, num=3)
+    samples = gen_jax.sample.run(workdir, num=3)
     info = DATA[data_of(config)]
     assert samples["x"].shape == (3, *info.shape)
     assert samples["x"].dtype == info.dtype
-    assert (tmp_path / "samples" / "step_00000004.png").stat().st_size > 0
+    assert (workdir / "samples" / "step_00000004.png").stat().st_size > 0
 
 
 def test_distillation_takes_its_teacher_from_another_run(tmp_path):
@@ -135,6 +156,34 @@ def test_distillation_takes_its_teacher_from_another_run(tmp_path):
     student.family.teacher.workdir = str(tmp_path / "nothing")
     with pytest.raises(UserError, match="does not exist"):
         set_up(student.to_dict(), DATA["digits"])
+
+
+def test_a_student_starts_as_its_teacher_and_leaves_it_as_it_is(tmp_path):
+    """Student, its average and the fake are the teacher's averaged parameters before the first step, in arrays of their
+    own; after it only the teacher still is."""
+    teacher = load(CONFIGS / "quickstart.py").get_config()
+    student = load(CONFIGS / "hybrid" / "adversarial_distillation.py").get_config()
+    for config in (teacher, student):
+        config.train.update(steps=2, batch_size=8, steps_per_call=1, log_every=1, checkpoint_every=2, sample_every=0)
+        config.sample.update(num=4, batch_size=4)
+    teacher.family.network.update(width=16, depth=1)
+    trained, _ = gen_jax.main.run(teacher, tmp_path / "teacher")
+    taught = trained.ema["model"]
+    student.family.update(features="block_0")
+    student.family.teacher.workdir = str(tmp_path / "teacher")
+    setup = set_up(student.to_dict(), DATA["digits"])
+    state = setup.init(jax.random.key(0), jax.sharding.SingleDeviceSharding(jax.devices()[0]))
+    for tree in (state.params["student"], state.params["fake"]["score"], state.ema["student"]):
+        jax.tree.map(np.testing.assert_array_equal, tree, taught)
+    places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((state.params, state.ema, state.extra))]
+    assert len(set(places)) == len(places), "a donated array would be used twice"
+    state, _ = gen_jax.main.run(student, tmp_path / "student")
+    jax.tree.map(np.testing.assert_array_equal, state.extra["teacher"]["params"]["model"], taught)
+    assert not np.array_equal(*(jax.tree.leaves(tree)[-1] for tree in (state.params["student"], taught)))
+    with pytest.raises(UserError, match="knows 10 classes, and the data has 3"):
+        set_up(student.to_dict(), dataclasses.replace(DATA["digits"], class_names=TEN[:3]))
+    with pytest.raises(UserError, match=r"was trained on \[8, 8, 1\] and the data is \[28, 28, 1\]"):
+        set_up(student.to_dict(), DATA["mnist"])
 
 
 def test_autoguidance_by_the_model_itself_changes_nothing(tmp_path):

@@ -1,12 +1,15 @@
 """Improved consistency training: samples in one or two evaluations, from data alone.
 
 Song & Dhariwal 2023, Improved Techniques for Training Consistency Models (arXiv:2310.14189); Song et al. 2023
-(arXiv:2303.01469). The variant distill learns from a trained diffusion model of the EDM schedule instead:
-
-    python -m gen_jax.main --config=configs/diffusion/consistency.py:distill --config.family.teacher.workdir=runs/edm \
-        --workdir=runs/distilled
+(arXiv:2303.01469).
 
     python -m gen_jax.main --config=configs/diffusion/consistency.py --workdir=runs/consistency
+
+The variant distill learns from a trained diffusion model of the EDM schedule instead, which family.teacher.workdir
+names:
+
+    python -m gen_jax.main --config=configs/diffusion/edm.py --workdir=runs/edm
+    python -m gen_jax.main --config=configs/diffusion/consistency.py:distill --workdir=runs/distilled
 
 Measured on digits (2026-11-24, seed 0, two cores of an Intel Xeon, python benchmarks/quickstart.py
 --config=configs/diffusion/consistency.py): 98 s from the command to the last grid, compilation included. A classifier
@@ -20,6 +23,7 @@ The variants cifar10 (2.83 FID in the paper, one evaluation) and imagenet64 (4.0
 from ml_collections import ConfigDict
 
 VARIANTS = ("digits", "distill", "cifar10", "imagenet64")
+FIRST_STAGE = {"distill": "configs/diffusion/edm.py"}
 
 
 def get_config(variant: str = "digits") -> ConfigDict:
@@ -80,7 +84,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         )
     )
     if variant == "distill":
-        config.family.teacher = dict(workdir=None)  # a run of configs/diffusion/edm.py
+        config.family.teacher = dict(workdir="runs/edm")
     if variant == "cifar10":  # the paper's: tab. 4
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets
         config.family.network = dict(

@@ -44,5 +44,14 @@ def log_normal(key, index, mean: float = -1.2, std: float = 1.2):
     return jnp.exp(mean + std * _normal(key, index))
 
 
+def karras_levels(key, index, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0, low=0.02, high=0.98):
+    """(numbers uniform between sigma_min^(1/rho) and sigma_max^(1/rho))^rho, for schedules whose time is the noise
+    level: the grid of Karras et al. 2022 (arXiv:2206.00364, eq. 5) without its ends, as DMD2 draws from it (Yin et al.
+    2024, arXiv:2405.14867). low, high: the shares of it where the draws begin and end."""
+    u = uniform(key, index, low, high)
+    a, b = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return (a + u * (b - a)) ** rho
+
+
 def _normal(key, index):
     return jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i)))(index)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gen_jax.diffusion.parameterization import Prediction
 from gen_jax.diffusion.schedule import Schedule, expand
+from gen_jax.random import normal
 
 
 def posterior_mean(schedule: Schedule, t: jax.Array, s: jax.Array, x: jax.Array, x0: jax.Array) -> jax.Array:
@@ -21,6 +22,24 @@ def posterior_mean(schedule: Schedule, t: jax.Array, s: jax.Array, x: jax.Array,
     of_x = alpha_ts * jnp.square(sigma_s / sigma_t)
     of_x0 = alpha_s * (1 - jnp.square(alpha_ts * sigma_s / sigma_t))
     return expand(of_x, x) * x + expand(of_x0, x) * x0
+
+
+def draw_posterior(
+    keys: jax.Array, schedule: Schedule, t: jax.Array, s: jax.Array, x: jax.Array, x0: jax.Array
+) -> jax.Array:
+    """x_s drawn from q(x_s | x_t = x, x0) by keys [b]; x0 itself, scaled, where s has no noise."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    kept = jnp.square(alpha_t * sigma_s / (alpha_s * sigma_t))
+    std = sigma_s * jnp.sqrt(jnp.maximum(1 - kept, 0.0))
+    return posterior_mean(schedule, t, s, x, x0) + expand(std, x) * normal(keys, x.shape[1:])
+
+
+def draw_forward(keys: jax.Array, schedule: Schedule, s: jax.Array, t: jax.Array, x: jax.Array) -> jax.Array:
+    """x_t drawn from q(x_t | x_s = x) for later times t [b] than s [b], by keys [b]; s = 0 stands for data."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule(t), schedule(s)
+    alpha_ts = alpha_t / alpha_s
+    std = jnp.sqrt(jnp.maximum(jnp.square(sigma_t) - jnp.square(alpha_ts * sigma_s), 0.0))
+    return expand(alpha_ts, x) * x + expand(std, x) * normal(keys, x.shape[1:])
 
 
 def log_variances(schedule: Schedule, t: jax.Array, s: jax.Array) -> tuple[jax.Array, jax.Array]:

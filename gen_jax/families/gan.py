@@ -33,7 +33,9 @@ class GAN:
 
     auxiliary: the weight of an auxiliary classifier, Odena et al. 2017 (arXiv:1610.09585): the discriminator does not
     see the label but gives 1 + num_classes outputs, and both players want the label to be read off x.
-    augment: (keys, x, p) -> x, one of losses/augment.py, shown to the discriminator in place of real and generated x.
+    augment: (keys, x, p) -> x, one of losses/augment.py, shown to the discriminator in place of real and generated x;
+    one with a method `tell`, such as losses.Diffuse, also tells the discriminator conditions, the same of an example
+    and of what is generated beside it.
     adaptive: how its probability p follows the overtraining of the discriminator; None: p = 1. pseudo: with
     probability p a generated example is called real (APA, Jiang et al. 2021, arXiv:2111.06849); it needs `adaptive`.
     growth: how networks that grow do, nn.Growth; real examples are shown with the details of the stage.
@@ -89,6 +91,11 @@ class GAN:
             raise UserError("family.pseudo=True needs family.adaptive, which says how often")
         if self.adaptive is not None and self.augment is None and not self.pseudo:
             raise UserError("family.adaptive adapts the probability of family.augment (or pseudo), and there is none")
+        if self._tells and not isinstance(self.conditioning, Conditioning):
+            raise UserError(
+                f"family.augment={type(self.augment).__name__} tells the discriminator the level of the noise, which "
+                f"{type(self.conditioning).__name__} does not read: family.conditioning has to be nn.Conditioning"
+            )
         if self.truncation is not None and self.truncation <= 0 and not hasattr(self.generator, "mapping"):
             raise UserError(f"family.truncation={self.truncation}: it must be above 0, or None")
         if self.standing is not None and self.standing < 1:
@@ -116,7 +123,8 @@ class GAN:
             self.growth.check(shape)
         outputs = 1 + (self.conditioning.num_classes if self.auxiliary else 0)
         hint = f"the discriminator needs outputs={outputs}"
-        disc, disc_kept = self._critic.create_whole(disc_key, batch["x"], cond, (outputs,), hint)
+        told = self.augment.tell(example_keys(key, batch), jnp.float32(0)) if self._tells else {}  # type: ignore
+        disc, disc_kept = self._critic.create_whole(disc_key, batch["x"], {**cond, **told}, (outputs,), hint)
         hint = f"the generator needs shape={shape}, the data's"
         gen, gen_kept = self._generator.create_whole(gen_key, z, cond, shape, hint)
         params = {"disc": disc, "gen": gen}
@@ -228,7 +236,6 @@ class GAN:
         cond, keys, extra = self._cond(batch), example_keys(key, batch), state.extra
         networks = self._networks(params, extra, train=True)
         generate = functools.partial(networks["gen"], cond=cond, keys=fold(keys, 1))
-        judge = functools.partial(networks["disc"], cond=cond, keys=fold(keys, 2))
         kept = {}
         latent = normal(keys, (self.latent,))
         if self.styled:
@@ -238,7 +245,8 @@ class GAN:
         else:
             fake, kept["gen"] = generate(latent)
         real = batch["x"] if self.growth is None else self.growth.show(batch["x"], extra["progress"])
-        real, fake = self._show(real, fake, fold(keys, 3), extra)
+        real, fake, told = self._show(real, fake, fold(keys, 3), extra)
+        judge = functools.partial(networks["disc"], cond={**cond, **told}, keys=fold(keys, 2))
         real_out, kept["disc"] = judge(real)
         fake_out, kept["disc"] = judge(fake, kept=kept["disc"])
 
@@ -259,14 +267,18 @@ class GAN:
         )
         return game, (real_out[:, 1:], fake_out[:, 1:]), extra
 
-    def _show(self, real: jax.Array, fake: jax.Array, keys: jax.Array, extra: PyTree) -> tuple[jax.Array, jax.Array]:
-        """What the discriminator is shown: augmented, and some generated examples as real ones."""
+    def _show(
+        self, real: jax.Array, fake: jax.Array, keys: jax.Array, extra: PyTree
+    ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        """What the discriminator is shown: augmented, and some generated examples as real ones; and what it is told."""
         p = jnp.float32(1) if self.adaptive is None else extra["adaptive"]["p"]
         if self.pseudo:
             real = pseudo_augment(fold(keys, 0), real, fake, p)
         if self.augment is None:
-            return real, fake
-        return self.augment(fold(keys, 1), real, p), self.augment(fold(keys, 2), fake, p)
+            return real, fake, {}
+        told = self.augment.tell(fold(keys, 3), p) if self._tells else {}  # type: ignore[attr-defined]
+        real, fake = (self.augment(fold(keys, i), x, p, **told) for i, x in ((1, real), (2, fake)))
+        return real, fake, told
 
     def _networks(self, params: Params, extra: PyTree, train: bool = False) -> dict[str, Callable[..., Any]]:
         """By player, its network: (x, cond, keys, part, kept) -> (output, what it keeps)."""
@@ -289,6 +301,11 @@ class GAN:
 
     def _cond(self, batch: Batch) -> dict[str, jax.Array]:
         return {k: batch[k] for k in self.cond_keys}
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the augmentation tells the discriminator something."""
+        return hasattr(self.augment, "tell")
 
     @property
     def styled(self) -> bool:

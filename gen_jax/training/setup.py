@@ -16,8 +16,8 @@ from gen_jax.training.alarm import ON_COLLAPSE
 from gen_jax.training.ema import Track, make_tracks
 from gen_jax.training.optim import Optimizer, make_optimizer
 from gen_jax.training.pretrained import Pretrained, find_pretrained
-from gen_jax.training.state import init_state
-from gen_jax.types import PICTURES, Batch, DataInfo, Family, PyTree, TrainState
+from gen_jax.training.state import first_state, init_state
+from gen_jax.types import PICTURES, Batch, DataInfo, Family, Params, PyTree, TrainState
 
 SECTIONS = ("seed", "family", "data", "optim", "ema", "train", "parallel", "sample", "evals")
 SLOPE_PENALTIES = ("gradient_penalty", "zero_centred", "dragan", "r1", "r2")
@@ -54,7 +54,16 @@ class Setup:
         state = jax.jit(make, out_shardings=sharding)(key, self.example)
         if loaded:
             state = state.replace(extra={**state.extra, **jax.device_put(loaded, sharding)})
-        return self.attach(state, sharding)
+        state = self.attach(state, sharding)
+        if not hasattr(self.family, "first_params"):
+            return state
+
+        def begin(params: Params, extra: PyTree) -> TrainState:
+            # copies, since what starts as something in extra is donated with it
+            started = jax.tree.map(jnp.copy, self.family.first_params(params, extra))  # type: ignore[attr-defined]
+            return first_state(self.optimizers, self.tracks, started, extra)
+
+        return jax.jit(begin, out_shardings=sharding)(state.params, state.extra)
 
     def attach(self, state: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
         """The state with the parameters of the other runs' models in extra."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gen_jax.training.ema import Track
 from gen_jax.training.optim import Optimizer
-from gen_jax.types import Batch, Family, PyTree, TrainState
+from gen_jax.types import Batch, Family, Params, PyTree, TrainState
 
 
 class PlayerState(NamedTuple):
@@ -23,7 +23,13 @@ def init_state(
     family: Family, optimizers: Mapping[str, Optimizer], tracks: Mapping[str, Track], key: jax.Array, batch: Batch
 ) -> TrainState:
     """The state before the first step, for batches shaped like `batch`."""
-    params, extra = family.init(key, batch)
+    return first_state(optimizers, tracks, *family.init(key, batch))
+
+
+def first_state(
+    optimizers: Mapping[str, Optimizer], tracks: Mapping[str, Track], params: Params, extra: PyTree
+) -> TrainState:
+    """The state before the first step, for these parameters."""
     opt = {
         player: PlayerState(optimizers[player].transform.init(p), jnp.int32(0), jnp.int32(-1))
         for player, p in params.items()

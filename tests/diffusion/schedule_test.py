@@ -297,6 +297,11 @@ DISTRIBUTIONS = {  # what becomes of the times, and the law it then has
     "shifted_uniform": (time.shifted_uniform, lambda t: logit(t) - np.log(3.0), stats.logistic()),
     "logit_normal": (functools.partial(time.logit_normal, mean=-0.5, std=1.5), logit, stats.norm(-0.5, 1.5)),
     "log_normal": (functools.partial(time.log_normal, mean=-1.0, std=0.8), np.log, stats.norm(-1.0, 0.8)),
+    "karras_levels": (
+        functools.partial(time.karras_levels, sigma_min=0.002, sigma_max=80.0, low=0.0, high=1.0),
+        lambda t: t ** (1 / 7),
+        stats.uniform(0.002 ** (1 / 7), 80 ** (1 / 7) - 0.002 ** (1 / 7)),
+    ),
 }
 
 

@@ -8,7 +8,15 @@ from scipy import integrate, stats
 
 from gen_jax.diffusion.parameterization import Prediction
 from gen_jax.diffusion.schedule import Cosine, DiscreteLinear, LinearBeta
-from gen_jax.diffusion.variational import bound_term, log_levels, log_variances, normal_kl, posterior_mean
+from gen_jax.diffusion.variational import (
+    bound_term,
+    draw_forward,
+    draw_posterior,
+    log_levels,
+    log_variances,
+    normal_kl,
+    posterior_mean,
+)
 
 
 @pytest.mark.parametrize("schedule", [Cosine(), LinearBeta()], ids=lambda s: type(s).__name__)
@@ -25,6 +33,24 @@ def test_the_posterior_is_that_of_bayes(schedule):
     small, large = log_variances(schedule, jnp.full(1, t), jnp.full(1, s))
     np.testing.assert_allclose(np.exp(small), second / mass - mean**2, rtol=1e-3)
     np.testing.assert_allclose(np.exp(large), forward**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), LinearBeta()], ids=lambda s: type(s).__name__)
+def test_draws_of_the_chain_and_of_its_posterior_have_one_law(schedule):
+    """x0 -> x_s -> x_t forward, and x_s' back from x_t and x0: (x_s', x_t) has the covariance of (x_s, x_t), which is
+    [sigma_s^2, a sigma_s^2; a sigma_s^2, sigma_t^2] with a = alpha_t / alpha_s. Back to s = 0 it is x0."""
+    n, x0, s, t = 40_000, 0.3, jnp.full(40_000, 0.5), jnp.full(40_000, 0.6)
+    keys = jax.random.split(jax.random.key(0), 3 * n).reshape(3, n)
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = (tuple(float(a) for a in schedule(jnp.float32(u))) for u in (0.5, 0.6))
+    data = jnp.full((n, 1), x0)
+    x_s = draw_forward(keys[0], schedule, jnp.zeros(n), s, data)
+    x_t = draw_forward(keys[1], schedule, s, t, x_s)
+    back = draw_posterior(keys[2], schedule, t, s, x_t, data)
+    cross = alpha_t / alpha_s * sigma_s**2
+    for one in (x_s, back):
+        np.testing.assert_allclose(one.mean(), alpha_s * x0, atol=0.02)
+        np.testing.assert_allclose(np.cov(one[:, 0], x_t[:, 0]), [[sigma_s**2, cross], [cross, sigma_t**2]], atol=0.02)
+    np.testing.assert_allclose(draw_posterior(keys[2], schedule, t, jnp.zeros(n), x_t, data), data, atol=1e-6)
 
 
 def test_variances_of_the_chain_are_those_of_ddpm():

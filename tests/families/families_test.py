@@ -80,6 +80,15 @@ CONSISTENCY = {
     "last": 8,
     "steps": 2,
 }
+DDGAN = {
+    "name": "families.DDGAN",
+    "generator": MLP,
+    "discriminator": {**MLP, "outputs": 1},
+    "mapping": {"name": "nn.MappingNetwork", "features": 8, "layers": 1, "lr_multiplier": 1.0},
+    "schedule": {"name": "diffusion.LinearBeta"},
+    "loss": {"name": "losses.non_saturating"},
+    "latent": 4,
+}
 MEANFLOW = {"name": "families.MeanFlow", "network": MLP, "instant": 0.3, "power": 0.5}
 NEED_LABELS = (
     "vae_capacity",
@@ -90,6 +99,7 @@ NEED_LABELS = (
     "diffusion_guided",
     "meanflow_guided",
     "consistency_distilled",
+    "distilled_adversarially",
 )
 STYLED = {"width": 8, "layers": 2, "channel_base": 64, "channel_max": 8, "lr_multiplier": 1.0}
 GROWING = {
@@ -160,6 +170,12 @@ TABLE = {
                 "weight": {"name": "losses.cosine", "start": 1.0, "end": 0.1, "steps": 4},
             }
         },
+    },
+    "gan_diffused": {
+        **GAN,
+        "augment": {"name": "losses.Diffuse", "t_min": 2, "t_max": 20, "std": 0.5},
+        "adaptive": {"name": "losses.AdaptiveProbability", "target": -0.9, "interval": 1, "images": 32},
+        "disc_penalties": {"r1": penalty("r1", every=2)},
     },
     "gan_transformer": {
         **GAN,
@@ -372,6 +388,22 @@ TABLE = {
             "end": 0.002,
         },
     },
+    "ddgan": {**DDGAN, "disc_penalties": {"r1": penalty("r1", every=2)}},
+    "ddgan_conv": {
+        **DDGAN,
+        # no groups: their statistics depend on the order of a batch by definition
+        "discriminator": {"name": "nn.TimeDiscriminator", "start": 4, "widths": (4, 4), "group": 0, "project": True},
+        "steps": 2,
+    },
+    "distilled_adversarially": {
+        "name": "families.AdversarialDistillation",
+        "teacher": {**DIFFUSION, "network": MLP, "conditioning": CONDITIONING},
+        "features": "film_0",
+        "head": {**MLP, "outputs": 1},
+        "head_weight": 1.0,
+        "gen_weight": 1.0,
+        "steps": 2,
+    },
     "meanflow": MEANFLOW,
     "meanflow_guided": {**MEANFLOW, "omega": 0.5, "kappa": 0.5, "cond_drop": 0.2, "steps": 2},
     "vdm": {
@@ -451,7 +483,11 @@ def test_each_loss_is_finite_reaches_every_tensor_of_its_own_player_and_knows_no
 
 
 @pytest.mark.parametrize(
-    "name", ["gan", "gan_minimax", "gan_penalized", "gan_dcgan", "cyclegan", "pix2pix", "autoencoder_gan"]
+    "name",
+    [
+        *("gan", "gan_minimax", "gan_penalized", "gan_dcgan", "gan_diffused", "cyclegan", "pix2pix"),
+        *("autoencoder_gan", "ddgan", "distilled_adversarially"),
+    ],
 )
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""

@@ -26,6 +26,7 @@ from gen_jax.nn.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from gen_jax.nn.stylegan import StyleGANGenerator
 from gen_jax.nn.stylegan2 import StyleGAN2Generator
 from gen_jax.nn.stylegan2_discriminator import StyleGAN2Discriminator
+from gen_jax.nn.time_discriminator import TimeDiscriminator
 from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
 from gen_jax.nn.translators import ResNetTranslator, UNetTranslator
 from gen_jax.nn.unet import UNet
@@ -97,6 +98,12 @@ NETWORKS = {
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
     "r3gan generator": (R3GANGenerator, R3GAN | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
     "r3gan discriminator": (R3GANDiscriminator, R3GAN, (4, 6, 3), (1,)),
+    "time discriminator": (
+        TimeDiscriminator,
+        {"start": 4, "widths": (4, 8), "group": 0, "project": True},
+        IMAGE,
+        (1,),
+    ),
     "transgan generator": (TransGANGenerator, TRANSGAN_G | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
     "transgan discriminator": (TransGANDiscriminator, TRANSGAN_D, (4, 6, 3), (1,)),
 }
@@ -169,7 +176,17 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     assert 0 < difference < 0.1
 
 
-SPATIAL = ["mlp discriminator", "conv encoder", "dit", "unet", "ncsn++", "edm2", "uvit", *TRANSLATORS]
+SPATIAL = [
+    "mlp discriminator",
+    "conv encoder",
+    "dit",
+    "unet",
+    "ncsn++",
+    "edm2",
+    "uvit",
+    "time discriminator",
+    *TRANSLATORS,
+]
 
 
 @pytest.mark.parametrize("name", [n for n in NETWORKS if n not in SPATIAL + NEED_LABELS])  # the others: next test
@@ -226,6 +243,8 @@ def test_spatial_context_matters_without_another(name):
         (TransGANGenerator(**TRANSGAN_G | {"width": 12, "shape": IMAGE}), (1, 6), "width=12 must be a multiple of 8"),
         (TransGANDiscriminator(**TRANSGAN_D | {"patch": 2}), (1, 8, 6, 1), "multiples of 4, .* 8x6; .* 8x8"),
         (TransGANDiscriminator(**TRANSGAN_D | {"width": 12}), (1, 8, 8, 1), "width=12 must be a multiple of 8"),
+        (TimeDiscriminator(widths=(4, 4, 4)), (1, 6, 8, 1), "TimeDiscriminator: with 3 levels, .* multiples of 4"),
+        (TimeDiscriminator(widths=(4,), group=4), (6, 8, 8, 1), "a batch of 6 does not divide into groups of 4"),
         (PatchDiscriminator(**PATCH | {"layers": 2}), (1, 8, 8, 1), "8x8 leave no patch .* it takes 12x12 or more"),
         (PatchDiscriminator(**PATCH | {"norm": "batch"}), (1, 8, 8, 1), "unknown PatchDiscriminator norm 'batch'"),
         (ResNetTranslator(**RESNET), (1, 7, 8, 1), "7x8 cannot be halved 1 times; .* multiples of 2, such as 8x8"),
