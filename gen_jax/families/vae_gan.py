@@ -13,10 +13,10 @@ from gen_jax.errors import UserError
 from gen_jax.families.autoencoder import DRAWS
 from gen_jax.families.gan import GAN
 from gen_jax.families.pix2pix import create_critic, critic, disc_loss
-from gen_jax.families.vae import kl_to_standard_normal
 from gen_jax.losses.penalties import Penalty
 from gen_jax.nn.conditioning import Conditioned, Conditioning
 from gen_jax.nn.features import layer_outputs
+from gen_jax.nn.priors import kl_to_standard_normal
 from gen_jax.random import example_keys, fold, normal
 from gen_jax.types import Alarm, Batch, Cond, LossFn, Params, PyTree, TrainState
 
@@ -157,7 +157,7 @@ class VAEGAN:
         """z from q(z|x) [b, latent], and KL(q || N(0, 1)) [b]."""
         mean, log_var = self._posterior(params, x, cond, train=True)
         z = mean + jnp.exp(log_var / 2) * normal(fold(keys, 1), (self.latent,))
-        return z, kl_to_standard_normal(mean, log_var)
+        return z, kl_to_standard_normal(mean, log_var).sum(-1)
 
     def _posterior(self, params: Params, x: jax.Array, cond: Cond, train: bool) -> tuple[jax.Array, jax.Array]:
         mean, log_var = jnp.split(self._encoder.evaluate(params["enc"], x, cond, train), 2, axis=-1)

@@ -130,6 +130,12 @@ class VampPrior(nn.Module):
         return Mixture(jnp.full((1, self.components), -math.log(self.components)), mean[None], log_var[None])
 
 
+def kl_to_standard_normal(mean: jax.Array, log_var: jax.Array) -> jax.Array:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) of each number in nats, [b, ...]; Kingma & Welling 2013 (arXiv:1312.6114,
+    app. B)."""
+    return 0.5 * (jnp.exp(log_var) + jnp.square(mean) - 1 - log_var)
+
+
 def normal_log_prob(z: jax.Array, mean: jax.Array, log_var: jax.Array) -> jax.Array:
     """log N(z; mean, exp(log_var)) in nats, value by value."""
     return -0.5 * (jnp.square(z - mean) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi))

@@ -27,6 +27,7 @@ import numpy as np
 
 from gen_jax.errors import UserError
 from gen_jax.nn.codebook import Codebook, flat, nearest, scores, usage
+from gen_jax.nn.priors import kl_to_standard_normal
 from gen_jax.random import normal
 from gen_jax.types import PyTree
 
@@ -89,7 +90,7 @@ class KL:
         """z drawn from q in training, else its mean."""
         mean, log_var = jnp.split(h.astype(jnp.float32), 2, axis=-1)
         log_var = jnp.clip(log_var, -30.0, 20.0)  # as published: exp stays finite
-        kl = 0.5 * (jnp.exp(log_var) + jnp.square(mean) - 1 - log_var).reshape(h.shape[0], -1).sum(1)
+        kl = kl_to_standard_normal(mean, log_var).reshape(h.shape[0], -1).sum(1)
         z = mean + jnp.exp(log_var / 2) * normal(keys, mean.shape[1:]) if train else mean
         metrics = {"kl": kl.mean(), "latent_std": mean.std()}
         return Coded(z, None, self.weight * kl.mean() / math.prod(self.shape), metrics, state)

@@ -83,7 +83,7 @@ def traverse(
     for row, dim in enumerate(dims):
         grid[row, :, dim] = np.linspace(-span, span, columns)
     flat = grid.reshape(-1, shape[0])
-    same = {k: np.repeat(v[-1:], len(flat), 0) for k, v in cond.items()}
+    same = {k: jnp.repeat(v[-1:], len(flat), 0) for k, v in cond.items()}
     sheet = walker.decode(flat, same, walker.keys(seed, len(flat)))
     return Sheet(sheet, columns, {"latent": flat, "dims": np.asarray(dims), **_arrays(same)}, film=True)
 
@@ -118,7 +118,7 @@ def arithmetic(
     codes = walker.encode(x, cond)
     grid = np.stack([codes + s * (means[0] - means[1]) for s in strengths], axis=1)
     flat = grid.reshape(-1, *codes.shape[1:])
-    same = {k: np.repeat(v, len(strengths), 0) for k, v in cond.items()}
+    same = {k: jnp.repeat(v, len(strengths), 0) for k, v in cond.items()}
     sheet = walker.decode(flat, same, walker.keys(seed, len(flat)))
     return Sheet(sheet, len(strengths), {"latent": flat, **_arrays(same)}, film=True)
 
