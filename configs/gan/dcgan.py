@@ -9,7 +9,10 @@ The digits' networks have two levels of figure 1's four, and samples are drawn f
 statistics to match them (standing), which the paper does not have. Variants: mnist, stacked_mnist (three digits in
 three channels, 1,000 modes), cifar10, folder for any folder of images, at 64x64 as in the paper.
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/dcgan.py): 118 s from the command to the last grid, compilation included. Of 1,000 samples, as a
+classifier of the real digits reads them, all ten classes, the rarest 7.8% of them; no copy of a training image; samples
+lie 1.18 times as far from the training images as held-out digits. The other variants were built, not trained.
 """
 
 from ml_collections import ConfigDict

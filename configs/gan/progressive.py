@@ -4,7 +4,10 @@ Karras et al. 2018, Progressive Growing of GANs for Improved Quality, Stability,
 
     python -m gen_jax.main --config=configs/gan/progressive.py --workdir=runs/progressive
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/progressive.py): 97 s from the command to the last grid, compilation included. Of 1,000 samples,
+as a classifier of the real digits reads them, all ten classes, the rarest 7.3% of them; no copy of a training image;
+samples lie 1.42 times as far from the training images as held-out digits.
 The variants were built, not trained. They have the paper's hyperparameters (appendix A), with the batch of the highest
 resolution throughout, where the authors' are larger for the lower ones; and a stage's 800,000 images each for training
 and fading in.

@@ -37,13 +37,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             ),
             data=dict(name="digits"),
             train=dict(
-                steps=2000,
+                steps=1500,
                 batch_size=64,
                 steps_per_call=1,  # XLA runs convolutions inside a loop on one core of a CPU
                 log_every=100,
-                checkpoint_every=1000,
+                checkpoint_every=500,
                 keep=3,
-                sample_every=1000,
+                sample_every=500,
                 flip=False,
                 max_skipped=10,
                 on_collapse="warn",
@@ -54,7 +54,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         )
     )
     size(config, widths=(64, 32), groups=(8, 4), blocks=1)
-    schedule(config, steps=2000, rate=(1e-3, 2.5e-4), gamma=(0.5, 0.05), halflife=200)
+    schedule(config, steps=1500, rate=(1e-3, 2.5e-4), gamma=(0.5, 0.05), halflife=150)
     if variant == "stacked_mnist":
         config.data = dict(name="stacked_mnist", path=None)  # path: a local copy of MNIST; None downloads it
         config.family.conditioning.num_classes = 0  # the modes are to be found, not given

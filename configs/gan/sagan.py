@@ -9,7 +9,10 @@ discriminator, conditional batch normalization.
 The digits' networks are narrow, and their rates higher; samples are drawn from averaged parameters. Variants: cifar10,
 and imagenet128 with the paper's networks, rates and attention at 32x32 (a folder per class, data.path).
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/sagan.py): 180 s from the command to the last grid, compilation included. A classifier of the real
+digits reads 99.6% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 0.99 times as
+far from the training images as held-out digits. The other variants were built, not trained.
 """
 
 from ml_collections import ConfigDict

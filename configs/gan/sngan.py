@@ -12,7 +12,10 @@ a step may leave out), and samples are drawn from averaged parameters. Variants:
 cifar10_unconditional with the papers' networks and the rate falling to zero over 50,000 updates of the generator, on
 batches of 64 for both players (the authors' program gives the generator 128).
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/sngan.py): 105 s from the command to the last grid, compilation included. A classifier of the real
+digits reads 99.6% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 0.98 times as
+far from the training images as held-out digits. The other variants were built, not trained.
 """
 
 from ml_collections import ConfigDict

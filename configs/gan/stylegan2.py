@@ -4,7 +4,10 @@ Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN (arXiv
 
     python -m gen_jax.main --config=configs/gan/stylegan2.py --workdir=runs/stylegan2
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/stylegan2.py): 124 s from the command to the last grid, compilation included. Of 1,000 samples, as
+a classifier of the real digits reads them, all ten classes, the rarest 8.2% of them; no copy of a training image;
+samples lie 1.18 times as far from the training images as held-out digits.
 The variants were built, not trained. cifar10 and ffhq256 are the authors' settings "cifar" and "paper256" of the
 program of arXiv:2006.06676 without augmentation, in bfloat16 where theirs are in float16. A penalty of every k-th step
 enters that step's one update; the authors make a second update with it, and so lower the rate and Adam's decays by

@@ -5,7 +5,10 @@ trained there with a Wasserstein loss, its gradient penalty and DiffAugment (Zha
 
     python -m gen_jax.main --config=configs/gan/transformer.py --workdir=runs/transformer
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/transformer.py): 249 s from the command to the last grid, compilation included. Of 1,000 samples,
+as a classifier of the real digits reads them, all ten classes, the rarest 8.0% of them; no copy of a training image;
+samples lie 1.24 times as far from the training images as held-out digits.
 The digits variant has smaller networks and, in place of the paper's loss, the pairing loss with R1 and R2 of R3GAN
 (arXiv:2501.05441), which needs no further updates of the discriminator, and no augmentation. The variant cifar10 (9.26
 FID in the paper) has the numbers of the authors' program for CIFAR-10, but that generator and discriminator see batches
