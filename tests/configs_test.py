@@ -25,6 +25,7 @@ DATA = {
     "mnist": DataInfo((28, 28, 1), TEN),
     "stacked_mnist": DataInfo((28, 28, 3), THOUSAND),
     "cifar10": DataInfo((32, 32, 3), TEN),
+    "shapes": DataInfo((32, 32, 3)),
     "image_folder": DataInfo((64, 64, 3), ("cat", "dog")),
     "downsampled_imagenet/64x64": DataInfo((64, 64, 3)),
     "imagenet_resized/64x64": DataInfo((64, 64, 3), THOUSAND),
