@@ -28,7 +28,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     adam = dict(name="adam", learning_rate=1e-3, b1=0.5, b2=0.9, clip=1.0, every=1)
-    network = dict(width=32, multipliers=(1, 2), blocks=1, groups=8)
+    network = dict(width=24, multipliers=(1, 2), blocks=1, groups=8)
     config = ConfigDict(
         dict(
             seed=0,
@@ -53,13 +53,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, autoencoder=dict(adam)),  # two dicts: one would be set for both
             ema=dict(autoencoder=dict(decay=0.99)),
             train=dict(
-                steps=1200,
+                steps=1000,
                 batch_size=64,
                 steps_per_call=1,  # XLA runs convolutions inside a scan on one core of a CPU
                 log_every=100,
-                checkpoint_every=600,
+                checkpoint_every=500,
                 keep=3,
-                sample_every=600,
+                sample_every=500,
                 flip=False,
                 max_skipped=10,
                 on_collapse="warn",
