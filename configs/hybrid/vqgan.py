@@ -10,7 +10,8 @@ It is the first stage of other models, and its samples are reconstructions: grid
 test split, or of gen_jax.sample --source=FOLDER.
 
 On digits random features stand in for LPIPS, which needs published weights and larger images, and moving averages with
-revived codes move the codebook. Variants: digits, 4x4 codes of 64; shapes, 8x8 codes of 256 for 32x32 in colour;
+revived codes move the codebook. Variants: digits, 4x4 codes of 64; shapes, 8x8 codes of 256 for 32x32 in colour, with
+feature matching in the discriminator;
 ffhq256 and imagenet256 (--config.data.path=DIR, a folder of images), the authors' f16: 16x16 codes of 1024, learned by
 gradient, batch 12, learning rate 4.5e-6 times the batch, discriminator of weight 0.8 from step 30,001 (FFHQ) or 250,001
 on (ImageNet).
@@ -48,6 +49,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 disc_weight=0.2,
                 disc_start=300,
                 adaptive=True,
+                matching=dict(),  # weights by the discriminator's layers: dict(conv_0=1.0)
             ),
             data=dict(name="digits"),
             optim=dict(disc=adam, autoencoder=dict(adam)),  # two dicts: one would be set for both
@@ -77,6 +79,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.encoder.multipliers = config.family.decoder.multipliers = (1, 2, 2)
         config.family.bottleneck.update(num_codes=256)
         config.family.discriminator.update(layers=2)
+        config.family.matching = dict(conv_0=1.0, conv_1=1.0)
         config.train.update(steps=20_000, checkpoint_every=5000, sample_every=5000)
     if variant in ("ffhq256", "imagenet256"):
         network = dict(width=128, multipliers=(1, 1, 2, 2, 4), blocks=2, attention=(16,), groups=32)
