@@ -10,9 +10,12 @@ import jax
 import numpy as np
 import pytest
 
+import gen_jax.evaluate
 import gen_jax.main
 import gen_jax.sample
+from gen_jax.data.digits import digits
 from gen_jax.errors import UserError
+from gen_jax.evals.psnr import psnr
 from gen_jax.training.setup import check_config, set_up
 from gen_jax.training.state import count_params
 from gen_jax.types import DataInfo
@@ -26,6 +29,7 @@ DATA = {
     "mnist": DataInfo((28, 28, 1), TEN),
     "stacked_mnist": DataInfo((28, 28, 3), THOUSAND),
     "cifar10": DataInfo((32, 32, 3), TEN),
+    "shapes": DataInfo((32, 32, 3)),
     "image_folder": DataInfo((64, 64, 3), ("cat", "dog")),
     "downsampled_imagenet/64x64": DataInfo((64, 64, 3)),
     "imagenet_resized/64x64": DataInfo((64, 64, 3), THOUSAND),
@@ -134,6 +138,27 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     assert samples["x"].shape == (3, *info.shape)
     assert samples["x"].dtype == info.dtype
     assert (workdir / "samples" / "step_00000004.png").stat().st_size > 0
+
+
+def test_a_first_stage_is_seen_and_measured_by_its_reconstructions(tmp_path):
+    """Of the test split, or of the user's images; each against its own original. Draws from the prior are asked for."""
+    config = load(CONFIGS / "vae" / "vq_vae.py").get_config()
+    config.train.update(steps=2, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+    config.family.encoder.update(width=8, hidden=4)
+    config.family.decoder.update(width=8, hidden=4)
+    config.evals = dict()
+    gen_jax.main.run(config, tmp_path / "run")
+    originals = digits("test").take(np.arange(355))["x"]
+    np.savez(tmp_path / "own.npz", x=originals[:3])
+    own = gen_jax.sample.run(tmp_path / "run", source=tmp_path / "own.npz")
+    usual = gen_jax.sample.run(tmp_path / "run", num=355)
+    np.testing.assert_array_equal(own["image"], originals[:3])
+    np.testing.assert_array_equal(own["x"], usual["x"][:3])
+    np.testing.assert_array_equal(usual["image"], originals)
+    assert "image" not in gen_jax.sample.run(tmp_path / "run", num=2, family={"draws": "prior"})
+    figures = gen_jax.evaluate.run(tmp_path / "run", evals="psnr,ssim")["figures"]
+    assert figures["psnr"]["value"] == psnr(usual["x"], originals)["psnr"]
+    assert figures["psnr"]["receipt"]["data"]["split"] == "test"
 
 
 def test_distillation_takes_its_teacher_from_another_run(tmp_path):

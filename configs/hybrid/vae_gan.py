@@ -34,10 +34,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 discriminator=dict(name="nn.DCGANDiscriminator", widths=(32, 64), kernel=4, norm="layer"),
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
                 loss=dict(name="losses.non_saturating"),
-                layer="conv_1",
+                layer="norm_1",
                 latent=16,
                 beta=1.0,
-                gamma=0.05,
+                gamma=0.01,
             ),
             data=dict(name="digits"),
             optim=dict(disc=adam, enc=dict(adam), dec=dict(adam)),  # three dicts: one would be set for all
@@ -65,7 +65,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.encoder.update(widths=(64, 128, 256), outputs=256)
         config.family.decoder.widths = (64, 128, 256)
         config.family.discriminator.update(widths=(32, 128, 256, 256), kernel=5)
-        config.family.update(layer="conv_3", latent=128)
+        config.family.update(layer="norm_3", latent=128)
         config.ema = dict()
         config.train.update(steps=100_000, checkpoint_every=5000, sample_every=5000, flip=True)
         config.data = dict(name="cifar10", path=None)  # path: a local copy; None downloads through TensorFlow Datasets

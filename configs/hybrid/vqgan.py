@@ -10,7 +10,8 @@ It is the first stage of other models, and its samples are reconstructions: grid
 test split, or of gen_jax.sample --source=FOLDER.
 
 On digits random features stand in for LPIPS, which needs published weights and larger images, and moving averages with
-revived codes move the codebook. Variants: digits, 4x4 codes of 64; shapes, 8x8 codes of 256 for 32x32 in colour;
+revived codes move the codebook. Variants: digits, 4x4 codes of 64; shapes, 8x8 codes of 256 for 32x32 in colour, with
+feature matching in the discriminator;
 ffhq256 and imagenet256 (--config.data.path=DIR, a folder of images), the authors' f16: 16x16 codes of 1024, learned by
 gradient, batch 12, learning rate 4.5e-6 times the batch, discriminator of weight 0.8 from step 30,001 (FFHQ) or 250,001
 on (ImageNet).
@@ -28,7 +29,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     adam = dict(name="adam", learning_rate=1e-3, b1=0.5, b2=0.9, clip=1.0, every=1)
-    network = dict(width=32, multipliers=(1, 2), blocks=1, groups=8)
+    network = dict(width=24, multipliers=(1, 2), blocks=1, groups=8)
     config = ConfigDict(
         dict(
             seed=0,
@@ -48,18 +49,19 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 disc_weight=0.2,
                 disc_start=300,
                 adaptive=True,
+                matching=dict(),  # weights by the discriminator's layers: dict(conv_0=1.0)
             ),
             data=dict(name="digits"),
             optim=dict(disc=adam, autoencoder=dict(adam)),  # two dicts: one would be set for both
             ema=dict(autoencoder=dict(decay=0.99)),
             train=dict(
-                steps=1200,
+                steps=1000,
                 batch_size=64,
                 steps_per_call=1,  # XLA runs convolutions inside a scan on one core of a CPU
                 log_every=100,
-                checkpoint_every=600,
+                checkpoint_every=500,
                 keep=3,
-                sample_every=600,
+                sample_every=500,
                 flip=False,
                 max_skipped=10,
                 on_collapse="warn",
@@ -77,6 +79,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.encoder.multipliers = config.family.decoder.multipliers = (1, 2, 2)
         config.family.bottleneck.update(num_codes=256)
         config.family.discriminator.update(layers=2)
+        config.family.matching = dict(conv_0=1.0, conv_1=1.0)
         config.train.update(steps=20_000, checkpoint_every=5000, sample_every=5000)
     if variant in ("ffhq256", "imagenet256"):
         network = dict(width=128, multipliers=(1, 1, 2, 2, 4), blocks=2, attention=(16,), groups=32)

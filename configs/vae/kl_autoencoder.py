@@ -28,7 +28,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, mnist, cifar10, ffhq256 or imagenet256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    network = dict(width=32, multipliers=(1, 2), blocks=1, groups=8)
+    network = dict(width=24, multipliers=(1, 2), blocks=1, groups=8)
     config = ConfigDict(
         dict(
             seed=0,

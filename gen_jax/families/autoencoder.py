@@ -222,6 +222,7 @@ class Autoencoder:
         z = self.bottleneck(own["bottleneck"], extra["bottleneck"], h, fold(keys, 1), train=True).z
         fake = jax.lax.stop_gradient(self.reconstruction.mean(self._decode(own, z, cond, train=True)))
         judge = critic(self._critic, params["disc"], cond, fold(keys, 2))
+        assert self.loss is not None
         loss, metrics, memory = disc_loss(
             self.loss, judge, x, fake, self.disc_penalties, extra["memory"], params["disc"], keys, state.step
         )

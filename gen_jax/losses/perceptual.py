@@ -51,7 +51,7 @@ class LPIPS:
 
     def init(self, key: jax.Array, x: jax.Array) -> PyTree:
         """Zeros, in the shapes of the published weights."""
-        lpips.check_size(self.net, *x.shape[1:3], instead="losses.RandomFeatures takes them")
+        lpips.check_size(self.net, x.shape, "losses.RandomFeatures takes them")
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), lpips.shapes(self.net))
 
     def load(self) -> PyTree:
@@ -92,7 +92,7 @@ class RandomFeatures:
     def __call__(self, variables: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
         """The distance of images a and b, [b], from 0 to 4."""
         maps = (_RandomNetwork(self.widths).apply(variables, x) for x in (a, b))
-        return sum(_unit_distance(y, z) for y, z in zip(*maps, strict=True)) / len(self.widths)  # type: ignore[arg-type]
+        return jnp.stack([_unit_distance(y, z) for y, z in zip(*maps, strict=True)]).mean(0)  # type: ignore[arg-type]
 
 
 class _RandomNetwork(nn.Module):

@@ -28,7 +28,7 @@ import numpy as np
 from gen_jax.errors import UserError
 from gen_jax.nn.codebook import Codebook, flat, nearest, scores, usage
 from gen_jax.nn.priors import kl_to_standard_normal
-from gen_jax.random import normal
+from gen_jax.random import fold, normal
 from gen_jax.types import PyTree
 
 
@@ -185,7 +185,8 @@ class ResidualQuantizer:
         """Codes of all levels and, in training, the codebooks as the batch moves them."""
         rows = flat(h)
         total, rest, loss = jnp.zeros_like(rows), jax.lax.stop_gradient(rows), jnp.float32(0)
-        rests, tokens = [], []
+        rests: list[jax.Array] = []
+        tokens: list[jax.Array] = []
         for i in range(self.levels):
             codes = self.of.codes(*self._level(params, state, i))
             token = nearest(rest, codes)
@@ -196,9 +197,10 @@ class ResidualQuantizer:
             if self.of.decay is None:
                 loss += _squared(jax.lax.stop_gradient(rows), total)
         if train and self.of.decay is not None:
-            score = [scores(None if keys is None else _fold(keys, i), h) for i in range(self.levels)]
+            score = [scores(None if keys is None else fold(keys, i), h) for i in range(self.levels)]
             if self.shared:
-                state = self.of.moved(state, *map(jnp.concatenate, (rests, tokens, score)))
+                drawn = None if keys is None else jnp.concatenate(score)  # type: ignore[arg-type]
+                state = self.of.moved(state, jnp.concatenate(rests), jnp.concatenate(tokens), drawn)
             else:
                 levels = enumerate(zip(rests, tokens, score, strict=True))
                 state = {str(i): self.of.moved(state[str(i)], *given) for i, given in levels}
@@ -369,10 +371,6 @@ def straight_through(h: jax.Array, z: jax.Array) -> jax.Array:
 
 def _squared(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.square(a - b).mean()
-
-
-def _fold(keys: jax.Array, data: int) -> jax.Array:
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, data)
 
 
 def _at_least(name: str, **bounds: tuple[int, int]) -> None:

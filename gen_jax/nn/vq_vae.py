@@ -6,6 +6,7 @@ blocks of the authors' program; Razavi et al. 2019, "Generating Diverse High-Fid
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,7 @@ from gen_jax.errors import UserError
 from gen_jax.nn.conditioning import Context
 from gen_jax.nn.layers import Dense, FiLM, check_levels, image_size, xavier_uniform
 from gen_jax.nn.quantize import Coded, VectorQuantizer
+from gen_jax.random import fold
 from gen_jax.types import PyTree
 
 
@@ -185,10 +187,10 @@ class TwoLevelQuantizer:
         """The top level's codes, then the bottom level's, given those."""
         b = h.shape[0]
         above, below = split_levels(h, two_levels(self.shape, self.downs))
-        fold = None if keys is None else jax.vmap(jax.random.fold_in, (0, None))
-        top = self.of(params["top"], state["top"], above, fold and fold(keys, 0), train)
-        below = self._between.apply({"params": params["between"]}, top.z, below)
-        bottom = self.of(params["bottom"], state["bottom"], below, fold and fold(keys, 1), train)
+        top_keys, bottom_keys = (None if keys is None else fold(keys, i) for i in (0, 1))
+        top = self.of(params["top"], state["top"], above, top_keys, train)
+        given: Any = self._between.apply({"params": params["between"]}, top.z, below)
+        bottom = self.of(params["bottom"], state["bottom"], given, bottom_keys, train)
         levels = {"top": top, "bottom": bottom}
         metrics = {f"{name}_{level}": value for level, c in levels.items() for name, value in c.metrics.items()}
         metrics |= {"used": (top.metrics["used"] + bottom.metrics["used"]) / 2}
@@ -259,7 +261,7 @@ class Residuals(nn.Module):
 
 def two_levels(shape: tuple[int, ...], downs: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Height and width of the top and of the bottom level. Raises UserError for sizes that cannot be halved so."""
-    check_levels(*shape[:2], downs + 2, "two levels of latents")
+    check_levels(shape[0], shape[1], downs + 2, "two levels of latents")
     h, w = shape[0] >> downs, shape[1] >> downs
     return (h // 2, w // 2), (h, w)
 

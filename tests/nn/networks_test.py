@@ -16,6 +16,7 @@ from gen_jax.nn.critic import Concatenate, Projection
 from gen_jax.nn.dcgan import DCGANDiscriminator, DCGANGenerator
 from gen_jax.nn.dit import DiT
 from gen_jax.nn.edm2 import EDM2UNet
+from gen_jax.nn.latent_autoencoder import LatentDecoder, LatentEncoder
 from gen_jax.nn.mlp import MLP
 from gen_jax.nn.ncsnpp import NCSNpp
 from gen_jax.nn.noise_schedule import FourierInputs
@@ -31,6 +32,7 @@ from gen_jax.nn.transgan import TransGANDiscriminator, TransGANGenerator
 from gen_jax.nn.translators import ResNetTranslator, UNetTranslator
 from gen_jax.nn.unet import UNet
 from gen_jax.nn.uvit import UViT
+from gen_jax.nn.vq_vae import PlaceDecoder, PlaceEncoder, TwoLevelDecoder, TwoLevelEncoder
 
 IMAGE = (8, 8, 1)
 DIT = {"width": 16, "depth": 1, "heads": 2, "patch": 2}
@@ -52,6 +54,9 @@ STYLE2 = ALONE | {"layers": 2, "lr_multiplier": 1.0}
 
 PATCH = {"layers": 1, "width": 8}
 RESNET = {"shape": IMAGE, "width": 4, "downs": 1, "blocks": 1, "norm": "none"}
+
+PLACES = {"width": 8, "hidden": 4, "blocks": 1}
+LATENT = {"width": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4, "attention": (8,)}
 
 # name: (class, arguments, one input's shape, one output's shape)
 NETWORKS = {
@@ -95,6 +100,12 @@ NETWORKS = {
     "patch": (PatchDiscriminator, PATCH, IMAGE, (2, 2, 1)),
     "resnet translator": (ResNetTranslator, RESNET | {"shape": (8, 8, 3)}, IMAGE, (8, 8, 3)),
     "unet translator": (UNetTranslator, {"shape": IMAGE, "width": 4, "depth": 2}, (4, 8, 3), (4, 8, 1)),
+    "place encoder": (PlaceEncoder, PLACES | {"channels": 5, "downs": 1}, (4, 6, 3), (2, 3, 5)),
+    "place decoder": (PlaceDecoder, PLACES | {"shape": (8, 12, 3)}, (2, 3, 5), (8, 12, 3)),
+    "two-level encoder": (TwoLevelEncoder, PLACES | {"channels": 5, "downs": 1}, (8, 4, 3), (10, 5)),
+    "two-level decoder": (TwoLevelDecoder, PLACES | {"shape": (8, 4, 3), "ups": 1}, (10, 5), (8, 4, 3)),
+    "latent encoder": (LatentEncoder, LATENT | {"channels": 6}, (8, 6, 3), (4, 3, 6)),
+    "latent decoder": (LatentDecoder, LATENT | {"shape": (8, 6, 3), "remat": True}, (4, 3, 6), (8, 6, 3)),
     "uvit": (UViT, UVIT | {"channels_per_value": 2, "scan": True}, (4, 6, 3), (4, 6, 6)),
     "r3gan generator": (R3GANGenerator, R3GAN | {"shape": (4, 6, 3)}, (6,), (4, 6, 3)),
     "r3gan discriminator": (R3GANDiscriminator, R3GAN, (4, 6, 3), (1,)),
@@ -109,6 +120,7 @@ NETWORKS = {
 }
 ADVERSARIAL = [name for name in NETWORKS if name.startswith(("r3gan", "transgan", "progressive", "stylegan"))]
 DENOISERS = ["dit", "dit, modern", "unet", "unet, adm", "ncsn++", "edm2", "uvit"]
+FIRST_STAGES = ["place encoder", "place decoder", "latent encoder", "latent decoder"]
 NORMALIZED = ["resnet generator", "biggan generator", "biggan-deep generator"]  # over the batch
 NEED_LABELS = ["resnet discriminator", "biggan-deep discriminator"]
 TRANSLATORS = ["patch", "resnet translator", "unet translator"]
@@ -164,7 +176,7 @@ def test_output_and_context(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["mlp discriminator", "conv encoder", "conv decoder", *ADVERSARIAL, *NORMALIZED, *DENOISERS]
+    "name", ["mlp discriminator", "conv encoder", "conv decoder", *FIRST_STAGES, *ADVERSARIAL, *NORMALIZED, *DENOISERS]
 )
 def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
     network, variables, x, cond, _ = make(name, dtype="bfloat16")
@@ -179,6 +191,9 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside(name):
 SPATIAL = [
     "mlp discriminator",
     "conv encoder",
+    "place encoder",
+    "two-level encoder",
+    "latent encoder",
     "dit",
     "unet",
     "ncsn++",
@@ -254,6 +269,13 @@ def test_spatial_context_matters_without_another(name):
         (UNetTranslator(shape=IMAGE, depth=4), (1, 8, 8, 1), "8x8 cannot be halved 4 times; .* such as 16x16"),
         (UNetTranslator(shape=IMAGE, depth=3, dropout=1.0), (1, 8, 8, 1), "a rate lies in"),
         (UNetTranslator(shape=IMAGE), (1, 64), "UNetTranslator takes images"),
+        (PlaceEncoder(5), (1, 6, 8, 1), "PlaceEncoder: with 3 levels, .* multiples of 4, .* 6x8"),
+        (TwoLevelEncoder(5, downs=1), (1, 6, 8, 1), "TwoLevelEncoder: with 3 levels, .* multiples of 4, .* 6x8"),
+        (TwoLevelDecoder((8, 8, 1), ups=1), (1, 16, 5), "2x2 and 4x4 are 20 places, not .16."),
+        (PlaceDecoder((8, 8, 1)), (1, 64), "PlaceDecoder takes images"),
+        (LatentEncoder(8), (1, 12, 16, 3), "LatentEncoder: with 4 levels, .* multiples of 8, .* 12x16"),
+        (LatentEncoder(8, width=30), (1, 16, 16, 3), "LatentEncoder: groups=32 must divide the 30 channels"),
+        (LatentDecoder((8, 8, 1), groups=3), (1, 4, 4, 4), "LatentDecoder: groups=3 must divide the 128 channels"),
         (ConvEncoder(outputs=2), (1, 64), "ConvEncoder takes images"),
         (ConvDecoder(shape=(64,)), (1, 6), "ConvDecoder draws images"),
         (MLP(), (1, 64), "either outputs or shape"),

@@ -161,9 +161,9 @@ def find_backbone(net: str) -> Backbone:
     return BACKBONES[net]
 
 
-def check_size(net: str, h: int, w: int, instead: str) -> None:
-    """Raises UserError for images that do not come through the network. instead: what takes them."""
-    least = find_backbone(net).smallest
+def check_size(net: str, shape: tuple[int, ...], instead: str) -> None:
+    """Raises UserError for images [n, h, w, c] that do not come through the network. instead: what takes them."""
+    least, (h, w) = find_backbone(net).smallest, shape[1:3]
     if min(h, w) < least:
         raise UserError(f"images of {h}x{w} are too small for LPIPS ({net}), which needs {least}x{least}; {instead}")
 
@@ -172,7 +172,7 @@ def distance(net: str, tree: PyTree, a: jax.Array, b: jax.Array) -> jax.Array:
     """LPIPS of images a and b, [n]. Raises UserError for images of two shapes, or too small."""
     if a.shape != b.shape:
         raise UserError(f"LPIPS compares images of one shape, got {list(a.shape)} and {list(b.shape)}")
-    check_size(net, *a.shape[1:3], instead="PSNR and SSIM take them")
+    check_size(net, a.shape, "PSNR and SSIM take them")
     module = Maps(BACKBONES[net])
     with jax.default_matmul_precision("highest"):
         pairs = zip(*(module.apply(tree["maps"], (to_rgb(x) - SHIFT) / SCALE) for x in (a, b)), strict=True)
