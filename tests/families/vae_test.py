@@ -396,7 +396,7 @@ def test_a_hierarchy_s_estimate_of_the_likelihood_is_above_its_bound(deep):
 
 
 def test_the_paper_s_network_has_its_parameters():
-    """39 million for CIFAR-10 (arXiv:2011.10650, tab. 1)."""
+    """39 million for CIFAR-10 (arXiv:2011.10650)."""
     encoder, decoder = ((32, 12), (16, 7), (8, 7), (4, 4), (1, 3)), ((1, 1), (4, 3), (8, 6), (16, 11), (32, 22))
     family = HierarchicalVAE(
         VDVAE((32, 32, 3), encoder, decoder, channels_per_value=40), Conditioning(8), DiscretizedLogisticMixture(10)
