@@ -68,15 +68,15 @@ def test_the_divergence_from_every_prior_is_the_integral(name):
     latents = Latents(jnp.array(MEANS), jnp.array(LOG_VARS), MEANS + np.exp(LOG_VARS / 2) * noise, mixture, 0)
     grid = np.linspace(-8, 8, 161)
     found = np.asarray(latents.kl)
+    error = np.asarray((latents.log_posterior - latents.log_prior).std(0)) / n**0.5
     for i in range(2):
         q = [stats.norm(m, np.exp(v / 2)).pdf(grid) for m, v in zip(MEANS[i], LOG_VARS[i], strict=True)]
-        p = np.exp(np.asarray(mixture.log_prob(jnp.stack(jnp.meshgrid(grid, grid, indexing="ij"), -1)[..., None, :])))
-        p = p[..., i % p.shape[-1]]
+        places = jnp.stack(jnp.meshgrid(grid, grid, indexing="ij"), -1)[..., None, :]  # [n, n, 1, 2]
+        log_p = np.asarray(mixture.log_prob(places))[..., i % len(mixture.mean)]
         joint = np.outer(*q)
-        ratio = np.log(np.maximum(joint, 1e-300)) - np.log(np.maximum(p, 1e-300))
+        ratio = np.log(np.maximum(joint, 1e-300)) - log_p
         expected = np.trapezoid(np.trapezoid(joint * ratio, grid), grid)
-        tolerance = 1e-3 if PRIORS[name].closed else 0.05
-        assert abs(found[i] - expected) < tolerance
+        assert abs(found[i] - expected) < (1e-3 if PRIORS[name].closed else 5 * error[i])
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -202,7 +202,9 @@ STD, W = 0.5, np.array([[1.0, 0.3, -0.4], [0.2, -0.8, 0.5]], np.float32)  # z [2
 
 def linear_gaussian(poor=0.0, **fields):
     """x = z W + N(0, STD^2), whose posterior is known; its encoder's mean is that, `poor` times 1 off."""
-    family = VAE(Linear(2, log_var=True), Linear(3, (3, 1, 1)), Conditioning(4), Gaussian(STD), latent=2, **fields)
+    family = VAE(
+        Linear(2, log_var=True), Linear(3, (3, 1, 1)), Conditioning(4), Gaussian(STD), **{"latent": 2, **fields}
+    )
     precision = np.eye(2) + W @ W.T / STD**2
     cov = np.linalg.inv(precision)
     encoder = {"dense": {"kernel": (W.T / STD**2) @ cov + poor}, "log_var": np.log(1 / np.diag(precision)) + poor}
@@ -211,7 +213,8 @@ def linear_gaussian(poor=0.0, **fields):
 
 
 def exact(x):
-    return stats.multivariate_normal(np.zeros(3), W.T @ W + STD**2 * np.eye(3)).logpdf(np.asarray(x).reshape(-1, 3))
+    law = stats.multivariate_normal(np.zeros(3), W.T @ W + STD**2 * np.eye(3))
+    return np.atleast_1d(law.logpdf(np.asarray(x).reshape(-1, 3)))
 
 
 def test_the_estimate_of_the_likelihood_is_the_exact_one_and_the_bound_is_the_elbo():
@@ -252,11 +255,11 @@ def test_the_importance_weighted_bound_rises_with_its_draws_to_the_exact_likelih
     x = jnp.broadcast_to(jnp.array([0.5, -1.0, 0.8]).reshape(1, 3, 1, 1), (4000, 3, 1, 1))
     found = []
     for samples in (1, 5, 50):
-        family, params = linear_gaussian(poor=0.3, bound=ImportanceWeighted(samples))
+        family, params = linear_gaussian(poor=0.6, bound=ImportanceWeighted(samples))
         found.append(-float(jax.jit(lambda p, f=family: loss_of(f, p, x, jax.random.key(0))[0])(params)))
     assert found[0] < found[1] - 0.02 < found[2] - 0.02 < exact(x[:1])[0]
     assert exact(x[:1])[0] - found[2] < 0.1
-    family, params = linear_gaussian(poor=0.3)
+    family, params = linear_gaussian(poor=0.6)
     exactly = -float(loss_of(family, params, x, jax.random.key(0))[0])
     assert abs(exactly - found[0]) < 0.1  # the KL in closed form, and that of the draws
 
@@ -270,7 +273,7 @@ def test_a_perfect_posterior_makes_every_weight_the_evidence():
     params = {"model": {"encoder": {"network": encoder}, "decoder": {"network": {"dense": {"kernel": jnp.array(w)}}}}}
     x = jax.random.normal(jax.random.key(3), (4, 3, 1, 1))
     expected = stats.multivariate_normal(np.zeros(3), w.T @ w + STD**2 * np.eye(3)).logpdf(np.asarray(x).reshape(4, 3))
-    found, _ = loss_of(family, params, x, jax.random.key(0))
+    found = jax.jit(lambda p, x: loss_of(family, p, x, jax.random.key(0))[0])(params, x)
     np.testing.assert_allclose(-found, expected.mean(), rtol=1e-4)
 
 
@@ -301,8 +304,10 @@ def test_log_mean_by_hand():
 def test_metrics_are_those_of_the_elbo_of_the_same_draws(bound):
     family, params = linear_gaussian(poor=0.1, bound=bound)
     x = jax.random.normal(jax.random.key(0), (6, 3, 1, 1))
-    _, (metrics, _) = loss_of(family, params, x, jax.random.key(1))
-    _, (expected, _) = loss_of(linear_gaussian(poor=0.1, bound=Elbo(3))[0], params, x, jax.random.key(1))
+    reference = linear_gaussian(poor=0.1, bound=Elbo(3))[0]
+    metrics, expected = (
+        jax.jit(lambda p, x, f=f: loss_of(f, p, x, jax.random.key(1))[1][0])(params, x) for f in (family, reference)
+    )
     for name in ("elbo", "log_likelihood", "kl"):
         np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-5)
 
@@ -318,8 +323,8 @@ def test_a_codec_gives_the_posterior_s_mean_and_decodes_it():
     )
 
 
-SHAPE = (8, 8, 3)
-NETWORK = VDVAE(SHAPE, ((8, 1), (4, 2), (1, 1)), ((1, 1), (4, 2), (8, 1)), width=8, latent=2, channels_per_value=8)
+SHAPE = (4, 4, 3)
+NETWORK = VDVAE(SHAPE, ((4, 1), (1, 1)), ((1, 1), (4, 2)), width=8, latent=2, channels_per_value=8)
 DEEP = HierarchicalVAE(NETWORK, Conditioning(8), DiscretizedLogisticMixture(2))
 
 
@@ -333,11 +338,11 @@ def deep():
 
 def test_a_new_hierarchy_has_standard_normal_priors_and_as_many_layers_as_asked():
     batch = {"x": jnp.zeros((1, *SHAPE))}
-    params, _ = jax.jit(lambda: DEEP.init(jax.random.key(1), batch))()
-    assert NETWORK.sides == (1, 4, 4, 8)
-    assert DEEP.latent_shape == (2 * (1 + 16 + 16 + 64),)
+    params, _ = jax.jit(DEEP.init)(jax.random.key(1), batch)
+    assert NETWORK.sides == (1, 4, 4)
+    assert DEEP.latent_shape == (2 * (1 + 16 + 16),)
     priors = {name: p for name, p in params["model"]["network"].items() if name.endswith("_prior")}
-    assert len(priors) == 4
+    assert len(priors) == 3
     assert not any(jnp.any(p["conv_3"]["kernel"]) for p in priors.values())
 
 
@@ -346,14 +351,14 @@ def test_the_layers_divergences_are_those_of_their_draws_and_sum_to_the_total(de
     keys = jax.random.split(jax.random.key(2), 400)
     x = jnp.broadcast_to(batch["x"][:1], (400, *SHAPE))
     found = jax.jit(lambda p, x, keys: DEEP._apply(p, x, {}, keys=keys))(params, x, keys)
-    assert found.kl.shape == (400, 4)
+    assert found.kl.shape == (400, 3)
     assert (found.kl >= 0).all()
     # The mean of log q - log p over draws is the mean of the divergences.
     error = np.asarray((found.log_ratio - found.kl).std(0) / 20)
     assert (np.abs(np.asarray((found.log_ratio - found.kl).mean(0))) < 5 * error + 1e-4).all()
     state = TrainState(step=jnp.int32(0), params=params, ema={}, opt={}, extra=())
-    loss, (metrics, _) = DEEP.losses["model"](params, state, batch, jax.random.key(0))
-    parts = [metrics[f"kl_{side}x{side}"] for side in (1, 4, 8)]
+    loss, (metrics, _) = jax.jit(DEEP.losses["model"])(params, state, batch, jax.random.key(0))
+    parts = [metrics[f"kl_{side}x{side}"] for side in (1, 4)]
     np.testing.assert_allclose(sum(parts), metrics["kl"], rtol=1e-5)
     np.testing.assert_allclose(metrics["elbo"], metrics["log_likelihood"] - metrics["kl"], rtol=1e-5)
     np.testing.assert_allclose(loss, -metrics["elbo"] / np.prod(SHAPE), rtol=1e-5)
@@ -363,19 +368,20 @@ def test_the_layers_divergences_are_those_of_their_draws_and_sum_to_the_total(de
 def test_latents_of_a_hierarchy_decode_to_what_they_were_drawn_with(deep):
     """Given the posterior's draws the way down gives the same output without the image."""
     params, batch = deep
-    found = DEEP._apply(params, batch["x"], {}, keys=jax.random.split(jax.random.key(2), 3))
+    keys = jax.random.split(jax.random.key(2), 3)
+    found = jax.jit(lambda p, x, keys: DEEP._apply(p, x, {}, keys=keys))(params, batch["x"], keys)
     assert found.latents.shape == (3, *DEEP.latent_shape)
     picture = DEEP.likelihood.mean(found.out)
-    np.testing.assert_allclose(DEEP.decode(params, (), found.latents, {}), picture, atol=1e-5)
-    assert DEEP.encode(params, (), batch["x"], {}).shape == found.latents.shape
+    decoded = jax.jit(lambda p, z: DEEP.decode(p, (), z, {}))(params, found.latents)
+    np.testing.assert_allclose(decoded, picture, atol=1e-5)
+    assert jax.eval_shape(lambda: DEEP.encode(params, (), batch["x"], {})).shape == found.latents.shape
 
 
 def test_at_temperature_zero_all_samples_are_one(deep):
     params, _ = deep
     keys = jax.random.split(jax.random.key(2), 2)
-    cold = dataclasses.replace(DEEP, temperature=0.0).sample(params, (), keys, {})
+    cold, warm = (jax.jit(dataclasses.replace(DEEP, temperature=t).sample)(params, (), keys, {}) for t in (0.0, 1.0))
     np.testing.assert_allclose(cold[0], cold[1], atol=1e-6)
-    warm = DEEP.sample(params, (), keys, {})
     assert float(jnp.abs(warm[0] - warm[1]).max()) > 1e-3
 
 
@@ -384,12 +390,13 @@ def test_a_hierarchy_s_estimate_of_the_likelihood_is_above_its_bound(deep):
     estimate = jax.jit(lambda p, keys: DEEP.log_likelihood(p, (), batch, keys, samples=20))
     bound, weighted = estimate(params, jax.random.split(jax.random.key(0), 3))
     assert (weighted > bound).all()
-    _, (metrics, _) = loss_of(DEEP, params, jnp.repeat(batch["x"], 30, axis=0), jax.random.key(0))
+    of_many = jax.jit(lambda p, x: loss_of(DEEP, p, x, jax.random.key(0))[1][0])
+    metrics = of_many(params, jnp.repeat(batch["x"], 30, axis=0))
     np.testing.assert_allclose(bound.mean(), metrics["elbo"], rtol=0.02)
 
 
 def test_the_paper_s_network_has_its_parameters():
-    """39 million for CIFAR-10 (arXiv:2011.10650, tab. 1)."""
+    """39 million for CIFAR-10 (arXiv:2011.10650)."""
     encoder, decoder = ((32, 12), (16, 7), (8, 7), (4, 4), (1, 3)), ((1, 1), (4, 3), (8, 6), (16, 11), (32, 22))
     family = HierarchicalVAE(
         VDVAE((32, 32, 3), encoder, decoder, channels_per_value=40), Conditioning(8), DiscretizedLogisticMixture(10)
@@ -489,10 +496,10 @@ def test_numbers_out_of_range_are_refused(make, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoder": ((4, 1), (1, 1))}, "begins at the side of square images"),
-        ({"decoder": ((1, 1), (8, 1))}, r"reverse: \[1, 4, 8\]"),
-        ({"encoder": ((8, 1), (3, 1), (1, 1)), "decoder": ((1, 1), (3, 1), (8, 1))}, "3 has to divide 8"),
-        ({"decoder": ((1, 0), (4, 1), (8, 1))}, "at least 1 block"),
+        ({"encoder": ((2, 1), (1, 1))}, "begins at the side of square images"),
+        ({"decoder": ((1, 1), (8, 1))}, r"reverse: \[1, 4\]"),
+        ({"encoder": ((4, 1), (3, 1), (1, 1)), "decoder": ((1, 1), (3, 1), (4, 1))}, "3 has to divide 4"),
+        ({"decoder": ((1, 0), (4, 1))}, "at least 1 block"),
         ({"channels_per_value": 2}, "channels_per_value=8"),
     ],
 )
