@@ -43,13 +43,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             optim=dict(disc=adam, gen=dict(adam)),  # two dicts: one would be set for both
             ema=dict(gen=dict(decay=0.999)),
             train=dict(
-                steps=10_000,
+                steps=8000,
                 batch_size=128,
                 steps_per_call=10,
                 log_every=100,
-                checkpoint_every=2500,
+                checkpoint_every=2000,
                 keep=3,
-                sample_every=2500,
+                sample_every=2000,
                 flip=False,
                 max_skipped=10,
                 on_collapse="warn",

@@ -15,6 +15,7 @@ its distillation loss is a squared error, which blurs; this one needs nothing bu
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -252,7 +253,9 @@ class AdversarialDistillation:
     @functools.cached_property
     def _plain(self) -> Diffusion:
         """The teacher's kind of model without what is added around it, as student and fake are."""
-        changes = dict(guidance={}, weak=None, classifier=None, uncertainty=None, augment=None, clip=None)
+        changes: dict[str, Any] = dict(
+            guidance={}, weak=None, classifier=None, uncertainty=None, augment=None, clip=None
+        )
         return dataclasses.replace(self.teacher, **changes, cond_drop=0.0, time=self.time)
 
 
