@@ -59,7 +59,7 @@ class TokenTransformer(nn.Module):
         self.position = self.param("position", _SMALL, (1 + self.length, self.width))
         self.first = self.param("first", _SMALL, (self.width,))
         self.known = Dense(self.width, kernel_init=_SMALL)
-        block = nn.remat(Block, static_argnums=(2, 3)) if self.remat else Block
+        block = nn.remat(Block, static_argnums=(3, 4)) if self.remat else Block
         self.blocks = [block(self.heads, self.mlp_ratio, self.dropout, self.dtype) for _ in range(self.depth)]
         self.norm = nn.LayerNorm(epsilon=1e-6)
         self.out = Dense(self.num_codes, dtype="float32", kernel_init=_SMALL)
