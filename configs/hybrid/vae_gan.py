@@ -7,7 +7,8 @@ Larsen et al. 2015, Autoencoding beyond pixels using a learned similarity metric
     python -m gen_jax.sample --workdir=runs/vae_gan --family='{"draws": "reconstructions"}' --out=grid.png
 
 Samples are draws from the prior, or with draws="reconstructions" those of the test split (or of --source=FOLDER).
-On digits the networks are small, and layer normalization takes the place of batch normalization; Adam that of RMSProp.
+On digits the networks are small, without batch normalization, and Adam takes the place of RMSProp; in the others layer
+normalization takes that of batch normalization.
 Variants: digits, cifar10, folder (--config.data.path=DIR, at 64x64 as the paper's faces, table 1: 64, 128 and 256
 channels for encoder and decoder, latents of 128 numbers, RMSProp of rate 3e-4, batch 64).
 
@@ -31,10 +32,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 name="families.VAEGAN",
                 encoder=dict(name="nn.ConvEncoder", widths=(32, 64), outputs=32),
                 decoder=dict(name="nn.ConvDecoder", widths=(32, 64), final="tanh"),
-                discriminator=dict(name="nn.DCGANDiscriminator", widths=(32, 64), kernel=4, norm="layer"),
+                discriminator=dict(name="nn.ConvEncoder", widths=(32, 64), outputs=1, activation="leaky_relu"),
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
                 loss=dict(name="losses.non_saturating"),
-                layer="norm_1",
+                layer="conv_1",
                 latent=16,
                 beta=1.0,
                 gamma=0.01,
@@ -64,7 +65,9 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.optim = dict(disc=rmsprop, enc=dict(rmsprop), dec=dict(rmsprop))
         config.family.encoder.update(widths=(64, 128, 256), outputs=256)
         config.family.decoder.widths = (64, 128, 256)
-        config.family.discriminator.update(widths=(32, 128, 256, 256), kernel=5)
+        config.family.discriminator = dict(
+            name="nn.DCGANDiscriminator", widths=(32, 128, 256, 256), kernel=5, norm="layer"
+        )
         config.family.update(layer="norm_3", latent=128)
         config.ema = dict()
         config.train.update(steps=100_000, checkpoint_every=5000, sample_every=5000, flip=True)

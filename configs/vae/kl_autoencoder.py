@@ -79,8 +79,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.encoder = dict(name="nn.LatentEncoder", channels=8, **network)
         config.family.decoder = dict(name="nn.LatentDecoder", **network)
         config.family.bottleneck.weight = 1e-6
+        config.family.perceptual = dict(name="losses.LPIPS", net="vgg", weights=None, linear=None)
         config.family.update(
-            perceptual=dict(name="losses.LPIPS", net="vgg", weights=None, linear=None),
             perceptual_weight=1.0,
             loss=dict(name="losses.hinge"),
             disc_weight=0.5,
