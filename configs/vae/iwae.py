@@ -36,7 +36,6 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 prior=dict(name="nn.StandardNormal"),
                 bound=dict(name="losses.ImportanceWeighted", samples=20, doubly=False),
                 latent=16,
-                beta=1.0,
             ),
             data=dict(name="digits", binarize="dynamic"),
             optim=dict(model=dict(name="adam", learning_rate=1e-3, clip=None, every=1)),
@@ -69,7 +68,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.latent = 50
         rates = tuple(1e-4 * tenths / 10 for tenths in (100, 72, 52, 37, 27, 19, 14, 10))
         lengths = tuple(3000 * 3**i for i in range(8))
-        config.optim.model.update(learning_rate=dict(name="stairs", values=rates, lengths=lengths), eps=1e-4)
+        rate = dict(name="stairs", values=rates, lengths=lengths)
+        config.optim.model = dict(name="adam", learning_rate=rate, eps=1e-4, clip=None, every=1)
         config.train.update(
             steps=sum(lengths), batch_size=20, log_every=1000, checkpoint_every=30_000, sample_every=30_000
         )

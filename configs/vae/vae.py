@@ -63,7 +63,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         rates = tuple(1e-4 * tenths / 10 for tenths in (100, 72, 52, 37, 27, 19, 14, 10))
         lengths = tuple(3000 * 3**i for i in range(8))
         rate = dict(name="stairs", values=rates, lengths=lengths)
-        config.optim.model.update(learning_rate=rate, clip=None, eps=1e-4)
+        config.optim.model = dict(name="adam", learning_rate=rate, eps=1e-4, clip=None, every=1)
         config.train.update(
             steps=sum(lengths), batch_size=20, log_every=1000, checkpoint_every=30_000, sample_every=30_000
         )
