@@ -21,7 +21,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, cifar10 or ffhq256."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    adam = dict(name="adam", learning_rate=2e-4, b1=0.5, clip=None, every=1)
+    adam = dict(name="adam", learning_rate=4e-4, b1=0.5, clip=None, every=1)
     config = ConfigDict(
         dict(
             seed=0,
@@ -29,8 +29,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 name="families.GAN",
                 generator=dict(name="nn.MLP", features=(256, 256), norm="layer", final="tanh"),
                 discriminator=dict(name="nn.MLP", features=(256, 256), outputs=1, activation="leaky_relu"),
-                # it also embeds the level of the noise
-                conditioning=dict(name="nn.Conditioning", width=64, num_classes=None),  # None: the data's classes
+                # num_classes=None: the data's. It also embeds the level of the noise, for the discriminator
+                conditioning=dict(name="nn.Conditioning", width=64, num_classes=None, mix="mlp"),
                 loss=dict(name="losses.non_saturating"),
                 latent=32,
                 augment=dict(name="losses.Diffuse", t_min=10, t_max=500, std=0.2, levels="priority"),
@@ -59,7 +59,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     if variant in ("cifar10", "ffhq256"):
         precision = dict(clamp=256.0, dtype="bfloat16")
         config.family.latent = 512
-        config.family.conditioning.update(width=512, num_classes=0)
+        config.family.conditioning.update(width=512, num_classes=0, mix="sum")
         config.family.generator = dict(name="nn.StyleGAN2Generator", width=512, channel_max=512, **precision)
         config.family.discriminator = dict(name="nn.StyleGAN2Discriminator", channel_max=512, **precision)
         config.family.augment = dict(name="losses.Diffuse", t_min=10, t_max=1000, std=0.05, levels="priority")

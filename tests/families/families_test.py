@@ -389,12 +389,6 @@ TABLE = {
         },
     },
     "ddgan": {**DDGAN, "disc_penalties": {"r1": penalty("r1", every=2)}},
-    "ddgan_conv": {
-        **DDGAN,
-        # no groups: their statistics depend on the order of a batch by definition
-        "discriminator": {"name": "nn.TimeDiscriminator", "start": 4, "widths": (4, 4), "group": 0, "project": True},
-        "steps": 2,
-    },
     "distilled_adversarially": {
         "name": "families.AdversarialDistillation",
         "teacher": {**DIFFUSION, "network": MLP, "conditioning": CONDITIONING},
