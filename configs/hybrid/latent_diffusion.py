@@ -104,7 +104,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
         dtype="bfloat16",
     )
     model.conditioning.update(width=1024, noise_features=256)
-    model.update(steps=250, guidance=dict(), cond_drop=0.0)
+    model.guidance = dict()
+    model.update(steps=250, cond_drop=0.0)
     config.sample.update(num=36, batch_size=12)
     if variant == "ffhq256":
         config.family.codec.workdir = "runs/kl_autoencoder_ffhq256"
