@@ -109,3 +109,16 @@ def test_gan(execute):
     assert "mode collapse. What may help:" in text(cells["collapse"])
     assert "step 2/2" in text(cells["style"])
     assert [pictures(cells[name]) for name in ("walk", "truncation")] == [1, 1]
+
+
+@pytest.mark.slow
+def test_vae_and_latents(execute):
+    cells = execute("vae_and_latents.ipynb", STEPS=4)
+
+    assert not any(output.output_type == "error" for cell in cells.values() for output in cell.get("outputs", ()))
+    assert "step 4/4" in text(cells["vae"])
+    assert "dB of signal to error" in text(cells["reconstruct"])
+    shown = ("curves", "reconstruct", "traverse", "walk", "arithmetic", "beta", "codec", "samples")
+    assert [pictures(cells[name]) for name in shown] == [1] * len(shown)
+    assert "latents of shape (4, 4, 4)" in text(cells["codec"])
+    assert "step 4/4" in text(cells["second"])
