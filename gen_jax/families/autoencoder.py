@@ -50,7 +50,8 @@ class Autoencoder:
     the "prior": uniform codes, or standard normal latents, which no such model was trained to have. A second stage
     learns what they are.
 
-    encode, decode, tokens and from_tokens are for second stages (families/latent models, gen_jax.tasks).
+    A codec, which second stages are trained on: latent_shape, encode, decode and, of discrete codes, num_codes,
+    token_shape, tokens, from_tokens. They take the whole params and extra of a TrainState.
 
     Raises:
       UserError: what cannot go together, or a number out of range; networks that do not fit.
