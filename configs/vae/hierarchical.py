@@ -22,7 +22,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     """The config of a variant: digits, mnist or cifar10."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
-    warmup = dict(name="linear_schedule", init_value=0.0, end_value=1e-3, transition_steps=100)
+    warmup = dict(name="linear_schedule", init_value=0.0, end_value=2e-3, transition_steps=100)
     config = ConfigDict(
         dict(
             seed=0,
@@ -39,7 +39,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 # num_classes=10 makes every block conditional on the digit
                 conditioning=dict(name="nn.Conditioning", width=64, num_classes=0),
                 likelihood=dict(name="losses.DiscretizedLogistic"),
-                beta=1.0,
+                # Without the warm-up the latents are hardly used in the first 200 steps.
+                beta=dict(name="losses.linear", start=0.0, end=1.0, steps=300),
                 free_bits=0.0,
                 temperature=1.0,
             ),
@@ -74,6 +75,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
             channels_per_value=1,
         )
         config.family.likelihood = dict(name="losses.Bernoulli")
+        config.optim.model.learning_rate.end_value = 1e-3
     if variant == "cifar10":
         config.data = dict(name="cifar10", path=None)
         config.family.network.update(
@@ -87,6 +89,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.optim.model.b2 = 0.9
         config.optim.model.learning_rate.end_value = 2e-4
     if variant != "digits":
+        del config.family.beta  # the paper's bound, from the start
         config.ema.model.decay = 0.9999
         config.train.update(steps=1_000_000, batch_size=32, checkpoint_every=10_000, sample_every=10_000)
     return config
