@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from typing import Any, ClassVar
 
+import constriction
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,6 +136,23 @@ def test_sequences_are_drawn_as_often_as_their_probability_says(written):
     seen = np.array([drawn[s] for s in every])
     seen, expected = np.append(seen[common], seen[~common].sum()), np.append(p[common], p[~common].sum()) * n
     assert stats.chisquare(seen, expected * seen.sum() / expected.sum()).pvalue > 1e-3
+
+
+def test_the_rate_is_what_an_entropy_coder_spends(written):
+    """-log2 p of the tokens, within 1% of the bits that a range coder writes with the model's own probabilities."""
+    family, params, extra, _ = written
+    n = 2000
+    tokens = jax.random.randint(jax.random.key(7), (n, 4), 0, 3)
+    cond = {"label": jnp.arange(n) % 2}
+    p = np.asarray(jax.nn.softmax(family._model.evaluate(params["model"], tokens, cond)), np.float32).reshape(-1, 3)
+    symbols, law = np.asarray(tokens, np.int32).ravel(), constriction.stream.model.Categorical(perfect=False)
+    encoder = constriction.stream.queue.RangeEncoder()
+    encoder.encode(symbols, law, p)
+    written_bits = 32 * len(encoder.get_compressed())
+    rate = -float(family.log_prob(params, tokens, cond).sum()) / np.log(2)
+    assert written_bits == pytest.approx(rate, rel=0.01)
+    decoder = constriction.stream.queue.RangeDecoder(encoder.get_compressed())
+    np.testing.assert_array_equal(decoder.decode(law, p), symbols)
 
 
 def test_of_one_likeliest_code_nothing_is_random(written):
