@@ -140,7 +140,7 @@ def test_sequences_are_drawn_as_often_as_their_probability_says(written):
 
 def test_the_rate_is_what_an_entropy_coder_spends(written):
     """-log2 p of the tokens, within 1% of the bits that a range coder writes with the model's own probabilities."""
-    family, params, extra, _ = written
+    family, params, _, _ = written
     n = 2000
     tokens = jax.random.randint(jax.random.key(7), (n, 4), 0, 3)
     cond = {"label": jnp.arange(n) % 2}
