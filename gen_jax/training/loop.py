@@ -61,12 +61,13 @@ def train(config: Config, workdir: str | Path) -> tuple[TrainState, dict[str, np
     setup = set_up(config.to_dict(), source.info)
     if hasattr(setup.family, "check_batch"):
         setup.family.check_batch(settings.batch_size)
+    seen = source
     if folder := settings.get("latent_cache"):
         extra = setup.load_pretrained(parallel.replicated(mesh))
-        source, family = cache_latents(folder, source, setup.family, extra, settings.batch_size, settings.flip)
+        seen, family = cache_latents(folder, source, setup.family, extra, settings.batch_size, settings.flip)
         setup = dataclasses.replace(setup, family=family)
     data = batches(
-        source,
+        seen,
         settings.batch_size,
         keys=setup.family.cond_keys,
         seed=config.seed,
