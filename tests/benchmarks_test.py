@@ -69,10 +69,10 @@ def test_quickstart(config, tmp_path):
     assert 0.3 < first["memorization"]["authenticity_test"] < 0.7
 
     again, other = report.load_config(config), report.load_config(config)
-    assert quickstart._train(config, again, tmp_path / "run") is None  # the run is there, and not timed
+    assert quickstart.train_run(config, again, tmp_path / "run") is None  # the run is there, and not timed
     other.seed = 1
     with pytest.raises(UserError, match="seed is 0 there and 1 here"):
-        quickstart._train(config, other, tmp_path / "run")
+        quickstart.train_run(config, other, tmp_path / "run")
 
 
 def test_train_step(config, tmp_path):

@@ -309,7 +309,13 @@ BAD = [
         "--config.family.sampler.name=diffusion.EDMStochastic",
         says=("family.sampler=EDMStochastic", "diffusion.ConsistencyMultistep"),
     ),
-    main("no teacher", recipe("consistency", ":distill"), says=("family.teacher.workdir is needed",)),
+    main(
+        "no teacher",
+        recipe("consistency", ":distill"),
+        "--config.family.teacher.workdir=",
+        says=("family.teacher.workdir is needed",),
+    ),
+    main("the first stage is missing", "--config=configs/hybrid/maskgit.py", says=("runs/vq_vae does not exist",)),
     main(
         "teacher is no run",
         recipe("consistency", ":distill"),

@@ -114,8 +114,9 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
     config.sample.update(num=4, batch_size=4)
     config.evals = dict()  # the last step is evaluated too, and is another one in a run that stops
     config.parallel.data = 1  # families_test.py has the eight devices, and they take turns on the same cores
-    if "steps" in config.family:
-        config.family.steps = 2
+    for family in (config.family, config.family.get("model", {})):
+        if "steps" in family:
+            family.steps = 2
     field, first = first_stage(file, config, "digits")
     if field is not None:
         first.train.update(steps=2, steps_per_call=1, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)

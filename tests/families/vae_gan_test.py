@@ -8,7 +8,7 @@ import pytest
 import gen_jax
 from gen_jax.build import build
 from gen_jax.errors import UserError
-from gen_jax.families.vae import kl_to_standard_normal
+from gen_jax.nn.priors import kl_to_standard_normal
 from gen_jax.types import TrainState
 
 MLP = {"name": "nn.MLP", "features": (8,)}
@@ -40,7 +40,7 @@ def test_the_decoder_weighs_likeness_against_the_game_and_the_encoder_does_not_p
     total, (metrics, _) = jax.jit(family.losses["enc"])(state.params, state, batch, key)
     np.testing.assert_allclose(total, metrics["kl"] + metrics["apart"], rtol=1e-5)
     mean, log_var = family._posterior(state.params, batch["x"], {}, train=False)
-    np.testing.assert_allclose(metrics["kl"], kl_to_standard_normal(mean, log_var).mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["kl"], kl_to_standard_normal(mean, log_var).sum(-1).mean(), rtol=1e-5)
 
 
 def test_equal_images_are_not_apart_and_the_discriminator_learns_nothing_of_likeness():
