@@ -48,8 +48,8 @@ def get_config(variant: str = "digits") -> ConfigDict:
                 conditioning=dict(name="nn.OneHot", num_classes=None),  # None: the data's classes
                 loss=dict(name="losses.non_saturating"),
                 latent=64,
-                # with less of it the samples of a class are all alike, which Shahbazi et al. 2022 (arXiv:2201.06578) saw
-                # of conditional models on little data
+                # with less of it the samples of a class are all alike, as was seen of conditional models on little data
+                # (Shahbazi et al. 2022, arXiv:2201.06578)
                 disc_penalties=dict(r1=dict(name="losses.Penalty", of=dict(name="losses.r1"), weight=5.0, every=4)),
                 gen_penalties=dict(),
                 augment=dict(name="losses.ada", **never),
