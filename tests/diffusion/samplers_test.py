@@ -16,7 +16,7 @@ import pytest
 
 from gen_jax.diffusion.grids import karras_grid, uniform_grid
 from gen_jax.diffusion.multistep import DEIS, PLMS, DPMSolverPP, DPMSolverSDE, UniPC
-from gen_jax.diffusion.parameterization import Prediction
+from gen_jax.diffusion.parameterization import Prediction, determinant, edm, eps, flow, invert, target, v, x0
 from gen_jax.diffusion.samplers import DDIM, DPMSolverPP2S, Euler, Heun, integrate
 from gen_jax.diffusion.schedule import (
     EDM,
@@ -81,6 +81,9 @@ EVALUATIONS = {Heun: 2, DPMSolverPP2S: 2, EDMStochastic: 2, PredictorCorrector: 
 
 TOPS = {TrigFlow: math.pi / 2, EDM: 80.0}
 """The largest times, where they are not 1."""
+
+FORMS = (v, eps, x0, flow, edm)
+"""What networks predict."""
 
 EVERY_SCHEDULE = (*SCHEDULES, SubVP(), VE(), EDM(), TrigFlow(), DiscreteLinear())
 
@@ -164,13 +167,26 @@ def test_order_of_convergence(sampler, order):
             assert errors[-1] < 0.05
 
 
+def told(schedule, form):
+    """The exact denoiser as a network of FORMS[form] gives it; which one is traced, too."""
+
+    def parameterization(alpha, sigma):
+        return jax.lax.switch(form, FORMS, alpha, sigma)
+
+    def denoise(x, t):
+        (alpha, sigma), known = (expand(a, x) for a in schedule(t)), oracle(schedule)(x, t)
+        return invert(parameterization, alpha, sigma, x, target(parameterization, alpha, sigma, known.x0, known.eps))
+
+    return denoise
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def whole(sampler, index, times, quantile, seed=0):
+def whole(sampler, index, times, quantile, seed=0, form=0):
     """(samples, the exact end points of the ODE from the same start), each [n, d]."""
     schedule = Chosen(EVERY_SCHEDULE, index)
     x, exact = ends(schedule, times[0], times[-1], quantile)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(len(x)))
-    return integrate(sampler, keys, x, oracle(schedule), schedule, times), exact
+    return integrate(sampler, keys, x, told(schedule, form), schedule, times), exact
 
 
 def to_the_very_end(schedule, steps):
@@ -180,22 +196,29 @@ def to_the_very_end(schedule, steps):
 
 
 @pytest.mark.parametrize(("sampler", "tolerance"), [*DETERMINISTIC, *STOCHASTIC], ids=lambda s: str(s))
-def test_every_sampler_with_every_schedule_from_start_to_end(sampler, tolerance):
+def test_every_sampler_with_every_schedule_and_parameterization_from_start_to_end(sampler, tolerance):
     """alpha = 0 at the start of some, sigma = 0 at the end of most. The end points of an ODE are known; of a stochastic
-    sampler the law is. Keys matter to the second only."""
+    sampler the law is. Keys matter to the second only. What the network predicts matters to none, where it can be
+    inverted at all: noise not where there is nothing else."""
     quantile = jax.random.normal(jax.random.key(0), (64, 64))
     for index, schedule in enumerate(EVERY_SCHEDULE):
         times = to_the_very_end(schedule, 200)
-        out, exact = whole(sampler, index, times, quantile)
-        if (sampler, tolerance) in DETERMINISTIC:
-            np.testing.assert_allclose(out, exact, atol=tolerance, err_msg=str(schedule))
-            chex.assert_trees_all_equal(out, whole(sampler, index, times, quantile, seed=1)[0])
-            continue
-        mean, std = schedule(0.0)[0] * MEAN, marginal_std(schedule, 0.0)
-        np.testing.assert_allclose(out.mean(), mean, atol=4 * STD / out.size**0.5, err_msg=str(schedule))
-        np.testing.assert_allclose(out.std(), std, rtol=tolerance, err_msg=str(schedule))
-        # a sample does not remember the noise that it started from, or not all of it
-        assert np.corrcoef(np.ravel(out), np.ravel(exact))[0, 1] < 0.9
+        alpha, sigma = jax.vmap(Chosen(EVERY_SCHEDULE, index))(times[:-1])
+        usable = [k for k, form in enumerate(FORMS) if jnp.abs(determinant(form, alpha, sigma)).min() > 1e-4]
+        assert {0, 1, 2} - set(usable) <= ({1} if alpha[0] < 1e-4 else set())
+        for form in usable:
+            out, exact = whole(sampler, index, times, quantile, form=form)
+            case = f"{schedule}, {FORMS[form].__name__}"
+            if (sampler, tolerance) in DETERMINISTIC:
+                np.testing.assert_allclose(out, exact, atol=tolerance, err_msg=case)
+                if form == usable[0]:
+                    chex.assert_trees_all_equal(out, whole(sampler, index, times, quantile, seed=1, form=form)[0])
+                continue
+            mean, std = schedule(0.0)[0] * MEAN, marginal_std(schedule, 0.0)
+            np.testing.assert_allclose(out.mean(), mean, atol=4 * STD / out.size**0.5, err_msg=case)
+            np.testing.assert_allclose(out.std(), std, rtol=tolerance, err_msg=case)
+            # a sample does not remember the noise that it started from, or not all of it
+            assert np.corrcoef(np.ravel(out), np.ravel(exact))[0, 1] < 0.9
 
 
 def test_consistency_sampling_of_the_exact_map():
@@ -248,11 +271,11 @@ def test_variances_of_the_ancestral_step():
     (out, _, small, large), n = one_step(Ancestral("large"), n=1000), 1000
     shape = (out - out.mean()) / out.std()
     np.testing.assert_allclose(out.var() / one_step(Ancestral(), n)[0].var(), large / small, rtol=1e-4)
-    for v in (0.0, 0.3, 1.0):
-        out, *_ = one_step(Ancestral("large"), n, variance=v)
+    for between in (0.0, 0.3, 1.0):
+        out, *_ = one_step(Ancestral("large"), n, variance=between)
         np.testing.assert_allclose(out, out.mean() + out.std() * shape, atol=1e-5)  # the same noise
         ratio = out.var() / one_step(Ancestral(), n)[0].var()
-        np.testing.assert_allclose(ratio, jnp.exp(v * jnp.log(large / small)), rtol=1e-4)
+        np.testing.assert_allclose(ratio, jnp.exp(between * jnp.log(large / small)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("schedule", [EDM(), Cosine()], ids=lambda s: type(s).__name__)
