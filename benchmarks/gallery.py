@@ -36,7 +36,7 @@ from gen_jax.training.writers import arranged, make_grid, save_png
 
 CONFIGS = Path("configs")
 BEGIN, END = "<!-- gallery -->", "<!-- /gallery -->"
-SHOWN = ("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read")
+SHOWN = ("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read", "translation_error")
 """The figures that the README shows; all are in the JSON."""
 COLUMNS = 10  # of a picture
 
@@ -76,9 +76,9 @@ def run(
             continue
         result["configs"][name] = row | {"digest": digest, "num": num, "picture": str(picture)}
         report.write(out, result)
-    table = make_table(result["configs"])
+    tables = [make_table(rows) for rows in _by_data(result["configs"])]
     before, after = _split(readme)
-    text = "\n".join(table_lines(table, table.title)).strip()
+    text = "\n\n".join("\n".join(table_lines(table, table.title)).strip() for table in tables)
     Path(readme).write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
     print(f"written: {out}, {readme}, {pictures}/")
     if failed:
@@ -89,6 +89,17 @@ def run(
 def all_configs() -> list[str]:
     """Every file in configs/, but toys.py: its points of the plane have figures of their own (benchmarks/toys.py)."""
     return [str(path) for path in sorted(CONFIGS.rglob("*.py")) if path.stem != "toys"]
+
+
+def _by_data(configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping[str, Any]]]:
+    """The rows in groups that were measured against the same data, the largest first: figures of others don't
+    compare."""
+    groups: dict[Any, dict[str, Mapping[str, Any]]] = {}
+    for name, row in sorted(configs.items()):
+        receipts = [f["receipt"] for f in row["evaluation"]["figures"].values()]
+        data = next((r.get("data", {}).get("hash") for r in receipts if r.get("metric") == "fid"), None)
+        groups.setdefault(data, {})[name] = row
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def make_table(configs: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -7,7 +7,10 @@ learning rates, Adam's b2 and the half-life of the average follow half a cosine 
     python -m gen_jax.main --config=configs/gan/r3gan.py --workdir=runs/r3gan
     python -m gen_jax.main --config=configs/gan/r3gan.py:ffhq256 --config.data.path=DIR --workdir=runs/r3gan_ffhq
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/r3gan.py): 223 s from the command to the last grid, compilation included. A classifier of the real
+digits reads 98.9% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.06 times as
+far from the training images as held-out digits.
 The variants cifar10 (1.96 FID in the paper) and ffhq256 (2.75) have the presets of the authors' program, the sizes of
 its batches and its augmentation; the program trains until FID stops to fall, the steps here are 250 and 150 million
 images. It draws other real images for each player and differentiates the penalties through the augmentation, which is

@@ -5,7 +5,10 @@ Karras et al. 2020, Training Generative Adversarial Networks with Limited Data (
 
     python -m gen_jax.main --config=configs/gan/stylegan2_ada.py --workdir=runs/stylegan2_ada
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/gan/stylegan2_ada.py): 79 s from the command to the last grid, compilation included. A classifier of
+the real digits reads 98.1% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.01
+times as far from the training images as held-out digits.
 The variants were built, not trained. cifar10 (2.42 FID in the paper, class-conditional, tuned) and ffhq256 are the
 authors' settings "cifar" and "paper256", in bfloat16 where theirs are in float16. How penalties are paid here:
 stylegan2.py. On digits, which a turn or a mirror makes other digits or none, images are moved and stretched a little
