@@ -13,8 +13,8 @@ family.codec.workdir says which run that is. train.latent_cache=DIR keeps the la
 is run over the data once only; images are not mirrored then.
 
 Variants: digits; cifar10, on kl_autoencoder.py:cifar10's 8x8x4 latents; ffhq256 and imagenet256, on the f8
-autoencoder's 32x32x4 (LDM-8 of the paper's tables 12 and 13, labels by AdaLN in place of cross-attention; batch 64,
-learning rate 6.4e-5 and 2 million steps on ImageNet, batch 42, 8.4e-5 and 635,000 on FFHQ).
+autoencoder's 32x32x4, with sizes and rates after the paper's appendix E (they were not compared with it line by line,
+its FFHQ model has latents of another autoencoder, and labels enter by the vector in place of cross-attention).
 
 Measured on digits: not yet.
 """

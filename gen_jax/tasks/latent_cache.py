@@ -14,37 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.data.memory import InMemory
 from gen_jax.data.transforms import scale
 from gen_jax.errors import UserError
-from gen_jax.types import DataInfo, Family, PyTree, Source
+from gen_jax.types import Family, PyTree, Source
 
 log = logging.getLogger("gen_jax")
 CHECKED = 64
 """Examples, spread over the data, that a cache on disk is compared with."""
 
 
-class CachedLatents:
-    """A Source whose x are latents; `info` is still that of the data that they were made of."""
-
-    def __init__(self, info: DataInfo, fields: Mapping[str, np.ndarray]):
-        self.info = info
-        self._fields = dict(fields)
-
-    def __len__(self) -> int:
-        return len(self._fields["x"])
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {name: values[index] for name, values in self._fields.items()}
-
-    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at `indices` [b], stacked."""
-        return {name: values[indices] for name, values in self._fields.items()}
-
-
 def cache_latents(
     folder: str | Path, source: Source, family: Family, extra: PyTree, batch_size: int, flip: bool = False
-) -> tuple[CachedLatents, Family]:
-    """The data as `family` sees them behind its codec, and the family that takes them so.
+) -> tuple[Source, Family]:
+    """The data as `family` sees them behind its codec, and the family that takes them so. Their x are latents; their
+    `info` is still that of the data that they were made of.
 
     folder: where they are kept; it is made and filled where there is none, and otherwise compared with the data.
     extra: with the trained codec. batch_size: of the codec. flip: whether training is to mirror the images.
@@ -69,7 +53,7 @@ def cache_latents(
     _compare(folder, fields, source, family, extra)
     fields["x"] = fields.pop("latent")
     cached: Any = dataclasses.replace(family, cached=True)  # type: ignore[type-var]
-    return CachedLatents(source.info, fields), cached
+    return InMemory(source.info, fields), cached
 
 
 def _fill(folder: Path, source: Source, family: Family, extra: PyTree, batch_size: int) -> None:
