@@ -33,7 +33,11 @@ CONFIG = (
 @pytest.fixture
 def start(tmp_path):
     """The function that starts the training command in a folder, as a process. None outlives the test."""
-    env = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env = os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_PLATFORMS": "cpu",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
     processes = []
 
     def start_in(workdir: Path) -> subprocess.Popen:
