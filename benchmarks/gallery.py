@@ -36,7 +36,10 @@ from gen_jax.training.writers import arranged, make_grid, save_png
 
 CONFIGS = Path("configs")
 BEGIN, END = "<!-- gallery -->", "<!-- /gallery -->"
-SHOWN = ("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read", "translation_error")
+SHOWN = (
+    *("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read", "translation_error"),
+    *("psnr", "ssim"),
+)
 """The figures that the README shows; all are in the JSON."""
 COLUMNS = 10  # of a picture
 
@@ -92,13 +95,13 @@ def all_configs() -> list[str]:
 
 
 def _by_data(configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping[str, Any]]]:
-    """The rows in groups that were measured against the same data, the largest first: figures of others don't
-    compare."""
+    """The rows in groups that were measured against the same data, the largest first: figures of others don't compare,
+    nor do those of reconstructions with those of samples."""
     groups: dict[Any, dict[str, Mapping[str, Any]]] = {}
     for name, row in sorted(configs.items()):
         receipts = [f["receipt"] for f in row["evaluation"]["figures"].values()]
         data = next((r.get("data", {}).get("hash") for r in receipts if r.get("metric") == "fid"), None)
-        groups.setdefault(data, {})[name] = row
+        groups.setdefault((data, "psnr" in row["evaluation"]["figures"]), {})[name] = row
     return sorted(groups.values(), key=len, reverse=True)
 
 

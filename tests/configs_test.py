@@ -1,14 +1,17 @@
 """Every recipe: complete, buildable in each of its variants, and run, sampled and resumed in its default one."""
 
 import dataclasses
+import functools
 import importlib.util
 import inspect
+import json
 import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 import gen_jax.evaluate
 import gen_jax.main
@@ -106,8 +109,25 @@ def test_the_docstring_gives_the_source_the_command_and_what_was_measured(file):
         module.get_config("nothing")
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """The function from the config of a first stage to the workdir of a run of two steps, which second stages share."""
+
+    @functools.cache
+    def train(text):
+        config = ConfigDict(json.loads(text))
+        config.train.update(steps=2, steps_per_call=1, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
+        config.sample.update(num=4, batch_size=4)
+        config.evals = dict()
+        workdir = tmp_path_factory.mktemp("first") / "run"
+        gen_jax.main.run(config, workdir)
+        return workdir
+
+    return lambda config: train(config.to_json())
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
+def test_the_default_variant_trains_samples_and_resumes(file, tmp_path, trained_once):
     """Four steps in one go, and once more from the checkpoint of the second one: the same; and samples come of it."""
     config = load(file).get_config()
     config.train.update(batch_size=16, log_every=1, checkpoint_every=2, sample_every=0)
@@ -119,11 +139,7 @@ def test_the_default_variant_trains_samples_and_resumes(file, tmp_path):
             family.steps = 2
     field, first = first_stage(file, config, "digits")
     if field is not None:
-        first.train.update(steps=2, steps_per_call=1, batch_size=8, log_every=1, checkpoint_every=2, sample_every=0)
-        first.sample.update(num=4, batch_size=4)
-        first.evals = dict()
-        gen_jax.main.run(first, tmp_path / "first")
-        config.family[field].workdir = str(tmp_path / "first")
+        config.family[field].workdir = str(trained_once(first))
     config.train.steps = 4
     workdir = tmp_path / "run"
     whole, whole_metrics = gen_jax.main.run(config, workdir)

@@ -477,10 +477,7 @@ def test_each_loss_is_finite_reaches_every_tensor_of_its_own_player_and_knows_no
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("gan", "gan_minimax", "gan_penalized", "gan_dcgan", "gan_diffused", "cyclegan", "pix2pix"),
-        *("autoencoder_gan", "ddgan", "distilled_adversarially"),
-    ],
+    ["gan", "gan_penalized", "cyclegan", "autoencoder_gan", "ddgan", "distilled_adversarially"],
 )
 def test_a_step_changes_each_player_by_its_own_loss_only(name):
     """Frozen optimizers for all but one player leave the others' parameters alone, to the last bit."""
