@@ -30,6 +30,7 @@ from gen_jax.report import figures
 from gen_jax.report.markdown import table_lines
 from gen_jax.report.runs import Entry, read_entry
 from gen_jax.report.table import LOW, Cell, Column, Row, Table
+from gen_jax.tasks.conditions import conditions
 from gen_jax.training.restore import open_run
 from gen_jax.training.state import count_params
 from gen_jax.training.writers import arranged, make_grid, save_png
@@ -55,7 +56,8 @@ def run(
 ) -> dict[str, Any]:
     """Trains and evaluates what is missing of the configs, and writes `out`, the pictures and the README's table.
 
-    num: samples that are evaluated. The table has a row for every config of `out`, asked for now or earlier.
+    num: samples that are evaluated; of reconstructions, those of the whole test split are. The table has a row for
+      every config of `out`, asked for now or earlier.
 
     Raises:
       UserError: the README has no place for the table, or configs failed (after the others were run).
@@ -148,8 +150,10 @@ def _measure(spec: str, config: Any, runs: Path, num: int, picture: Path) -> dic
     if timed.exists():
         kept = json.loads(timed.read_text())
         seconds, row = kept["seconds"], row | {"hardware": kept["hardware"], "date": kept["date"]}
-    gen_jax.evaluate.run(workdir, num=num)
-    entry, opened = read_entry(workdir, workdir.name), open_run(workdir)
+    opened = open_run(workdir)
+    originals = conditions(opened.setup.family, opened.info, opened.config["data"]).originals
+    gen_jax.evaluate.run(workdir, num=None if originals else num)  # each reconstruction is compared with its original
+    entry = read_entry(workdir, workdir.name)
     _draw(workdir, opened.info.num_classes, picture)
     rate = entry.metrics.get("images_per_second", np.zeros(0))
     return row | {

@@ -19,6 +19,7 @@ import gen_jax.sample
 from gen_jax.data.digits import digits
 from gen_jax.errors import UserError
 from gen_jax.evals.psnr import psnr
+from gen_jax.training import loop, parallel
 from gen_jax.training.setup import check_config, set_up
 from gen_jax.training.state import count_params
 from gen_jax.types import DataInfo
@@ -126,8 +127,34 @@ def trained_once(tmp_path_factory):
     return lambda config: train(config.to_json())
 
 
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """The runs of a test are of one config: what the first one compiled serves those after it, for the same shapes."""
+
+    def memo(function, what):
+        made = {}
+
+        def remembering(*args):
+            key = what(*args)
+            if key not in made:
+                made[key] = function(*args)
+            return made[key]
+
+        return remembering
+
+    def shapes(step, state, batch, key, mesh, per_call):
+        arrays, structure = jax.tree.flatten((state, batch, key))
+        return structure, tuple((a.shape, a.dtype, a.sharding) for a in arrays), mesh, per_call
+
+    def stream(family, info, size, sharding, given):
+        return repr(family), size, sharding
+
+    monkeypatch.setattr(parallel, "compile_step", memo(parallel.compile_step, shapes))
+    monkeypatch.setattr(loop, "make_stream", memo(loop.make_stream, stream))
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
-def test_the_default_variant_trains_samples_and_resumes(file, tmp_path, trained_once):
+def test_the_default_variant_trains_samples_and_resumes(file, tmp_path, trained_once, compiled_once):
     """Four steps in one go, and once more from the checkpoint of the second one: the same; and samples come of it."""
     config = load(file).get_config()
     config.train.update(batch_size=16, log_every=1, checkpoint_every=2, sample_every=0)

@@ -21,11 +21,11 @@ def tones(count, seed, frequencies=FREQUENCIES):
     return (sound + 0.01 * rng.standard_normal(sound.shape)).astype(np.float32)[..., None], label
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """The real sounds (real.npz), and samples: the same, others of their law, and of another."""
-    for name in ("GEN_JAX_CACHE", "GEN_JAX_WEIGHTS"):
-        monkeypatch.setenv(name, str(tmp_path / name))
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The real sounds (real.npz), and samples: the same, others of their law, and of another. One cache serves all
+    tests, so that the classifier of the real ones is trained once."""
+    tmp_path = tmp_path_factory.mktemp("sounds")
     for name, (x, label) in {
         "real": tones(96, 0),
         "same": tones(96, 0),
@@ -33,7 +33,10 @@ def place(tmp_path, monkeypatch):
         "far": tones(96, 2, (800, 3200)),
     }.items():
         np.savez(tmp_path / f"{name}.npz", x=x, label=label)
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GEN_JAX_CACHE", "GEN_JAX_WEIGHTS"):
+            patch.setenv(name, str(tmp_path / name))
+        yield tmp_path
 
 
 def test_the_distance_is_0_to_itself_and_grows_with_the_difference(place):
