@@ -1,4 +1,6 @@
-"""The commands' contract, kept by real commands: what a run leaves, and one line and status 2 for every bad input."""
+"""The commands' contract, kept by real commands: what a run leaves, and one line and status 2 for every bad input.
+
+Those of bad input are forks of a process that has imported the package (command_server.py); all others begin anew."""
 
 import concurrent.futures
 import dataclasses
@@ -9,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -618,10 +622,30 @@ def outcome(request, runs, tmp_path_factory):
             row.prepare(here, runs)
         before = snapshot(here)
         args = [arg.format(here=here, runs=runs) for arg in row.args]
-        done = command(row.module, *args, env=environment(runs / "cache", row.devices))
+        run = served if row in BAD else command
+        done = run(row.module, *args, env=environment(runs / "cache", row.devices))
         return Outcome(here, before, snapshot(here), done)
 
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    server = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "command_server.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    alone = threading.Lock()
+
+    def served(module: str, *args: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        with alone, tempfile.TemporaryDirectory() as folder:
+            said = {name: f"{folder}/{name}" for name in ("stdout", "stderr")}
+            server.stdin.write(json.dumps({"module": module, "args": args, "env": env, **said}) + "\n")
+            server.stdin.flush()
+            status = int(server.stdout.readline())
+            texts = {name: Path(path).read_text() for name, path in said.items()}
+            return subprocess.CompletedProcess(args, status, **texts)
+
+    with server, concurrent.futures.ThreadPoolExecutor(2) as pool:
 
         def start(row: Row) -> concurrent.futures.Future[Outcome]:
             if row.name not in started:

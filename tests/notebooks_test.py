@@ -27,7 +27,7 @@ def execute(tmp_path, monkeypatch):
     """The function that runs a notebook in tmp_path with other parameters, and returns its cells by id."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     home = {name: str(tmp_path / "home") for name in ("XDG_CACHE_HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
-    for name, value in {**home, "XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}.items():
+    for name, value in {**home, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}.items():
         monkeypatch.setenv(name, value)
 
     def run(name: str, **parameters: object) -> dict[str, nbformat.NotebookNode]:

@@ -181,7 +181,6 @@ TABLE = {
         **GAN,
         "generator": {"name": "nn.TransGANGenerator", "width": 32, "depths": (1, 1), "heads": 2},
         "discriminator": {"name": "nn.TransGANDiscriminator", "width": 16, "depth": 1, "patch": 2, "heads": 2},
-        "augment": {"name": "losses.diff_augment"},
     },
     "gan_auxiliary": {**GAN, "discriminator": {**MLP, "outputs": 1 + CLASSES}, "auxiliary": 0.5},
     "gan_dcgan": {

@@ -31,7 +31,7 @@ def trained(name, workdir, steps):
 def runs(tmp_path_factory):
     place = tmp_path_factory.mktemp("codes")
     return {
-        "vae": trained("quickstart_vae.py", place / "vae", 400),  # conditional on the label
+        "vae": trained("quickstart_vae.py", place / "vae", 150),  # conditional on the label
         "vq": trained("vae/vq_vae.py", place / "vq", 10),
         "gan": trained("gan/vanilla.py", place / "gan", 10),
     }
