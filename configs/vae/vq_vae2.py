@@ -13,7 +13,10 @@ Variants: digits, 2x2 and 4x4 codes of 64; imagenet256 and ffhq256 (--config.dat
 paper's 32x32 and 64x64 codes of 512 for ImageNet (table 1: 128 channels, residual blocks of 32, beta 0.25, decay 0.99,
 batch 128, learning rate 3e-4); FFHQ has three levels at 1024x1024 there, and two at 256x256 here.
 
-Measured on digits: not yet. The other variants were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/vae/vq_vae2.py): 57 s from the command to the last grid, compilation included. Reconstructions of the
+test split: PSNR 26.0 dB, FID_own 1.2, 100.0% of the bottom level's codes in use in a batch, 96.2% of the top level's
+codes in use in a batch. The other variants were built, not trained.
 """
 
 from ml_collections import ConfigDict
