@@ -15,7 +15,10 @@ run over the data once only.
 Variants: digits; cifar10, on vq_vae.py:cifar10's 8x8 codes; imagenet256, the paper's, on vqgan.py:imagenet256's 16x16
 codes of 1,024 (FID 6.18 in the paper, 300 epochs).
 
-Measured on digits: not yet.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/maskgit.py): 197 s from the command to the last grid, compilation included. A classifier of the
+real digits reads 99.8% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 0.99
+times as far from the training images as held-out digits. FID_own 12.4, recall_own 0.79.
 """
 
 from ml_collections import ConfigDict

@@ -9,8 +9,12 @@ convolutions 4x4 of 32 channels, Adam at 5e-4.
     python -m gen_jax.main --config=configs/vae/beta_vae.py:capacity --workdir=runs/capacity_vae
 
 capacity is a variant of digits, with gamma = 20 and C rising to 15 nats. mnist has the numbers of 2018, there for
-dSprites, and the four convolutions, but not the dense layers of 256 behind them. Measured on digits: not yet. The
-variant mnist was built, not trained.
+dSprites, and the four convolutions, but not the dense layers of 256 behind them. Measured on digits (2026-11-26, seed
+0, two cores of an AMD EPYC, python benchmarks/gallery.py --configs=configs/vae/beta_vae.py): 17 s from the command to
+the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads them, all ten classes,
+the rarest 6.7% of them; no copy of a training image; samples lie 1.02 times as far from the training images as held-out
+digits. FID_own 45.8, recall_own 0.42. Test split: 3.824 bits/dim by the bound, 3.731 by 5,000 importance-weighted
+draws. The variant mnist was built, not trained.
 """
 
 from ml_collections import ConfigDict
