@@ -8,11 +8,14 @@ the teacher, any diffusion model of the same data; here the quickstart's transfo
 
 family.teacher.workdir says which run the teacher is.
 
-Measured on digits: not yet.
-The variants cifar10 and imagenet64 (1.51 FID in the paper with one evaluation, 1.28 after longer training) take their
-teachers from configs/diffusion/edm.py. imagenet64 has the settings of the authors' program but for the head, whose
-second convolution is a dense layer here and which has no group norms; those of cifar10, which the paper does not have,
-are the same at a larger rate. They were built, not trained.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/adversarial_distillation.py): 100 s from the command to the last grid, compilation included. A
+classifier of the real digits reads 100.0% of 1,000 samples as the class that was asked; no copy of a training image;
+samples lie 1.10 times as far from the training images as held-out digits. FID_own 15.8, recall_own 0.67. One evaluation
+a sample; the teacher takes 64. The variants cifar10 and imagenet64 (1.51 FID in the paper with one evaluation, 1.28
+after longer training) take their teachers from configs/diffusion/edm.py. imagenet64 has the settings of the authors'
+program but for the head, whose second convolution is a dense layer here and which has no group norms; those of cifar10,
+which the paper does not have, are the same at a larger rate. They were built, not trained.
 """
 
 from ml_collections import ConfigDict

@@ -5,11 +5,14 @@ Xiao et al. 2021, Tackling the Generative Learning Trilemma with Denoising Diffu
     python -m gen_jax.main --config=configs/hybrid/ddgan.py --workdir=runs/ddgan
     python -m gen_jax.main --config=configs/hybrid/ddgan.py:celebahq256 --config.data.path=DIR --workdir=runs/faces
 
-Measured on digits: not yet.
-The variants cifar10 (3.75 FID in the paper, four evaluations) and celebahq256 (7.64, two) have the settings of the
-authors' program; they were built, not trained. Its generator scales and shifts both norms of a block by the latent
-alone and adds the time; here a block's second norm is scaled and shifted by latent and time together. Its R1 penalty is
-not multiplied by the number of steps between two payments, which the weights here allow for.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/ddgan.py): 97 s from the command to the last grid, compilation included. A classifier of the
+real digits reads 99.7% of 1,000 samples as the class that was asked; no copy of a training image; samples lie 1.01
+times as far from the training images as held-out digits. FID_own 7.6, recall_own 0.73. Four evaluations a sample. The
+variants cifar10 (3.75 FID in the paper, four evaluations) and celebahq256 (7.64, two) have the settings of the authors'
+program; they were built, not trained. Its generator scales and shifts both norms of a block by the latent alone and
+adds the time; here a block's second norm is scaled and shifted by latent and time together. Its R1 penalty is not
+multiplied by the number of steps between two payments, which the weights here allow for.
 """
 
 from ml_collections import ConfigDict

@@ -5,11 +5,14 @@ Wang et al. 2022, Diffusion-GAN: Training GANs with Diffusion (arXiv:2206.02262)
     python -m gen_jax.main --config=configs/hybrid/diffusion_gan.py --workdir=runs/diffusion_gan
     python -m gen_jax.main --config=configs/hybrid/diffusion_gan.py:ffhq256 --config.data.path=DIR --workdir=runs/faces
 
-Measured on digits: not yet.
-The variants cifar10 (3.19 FID in the paper, unconditional StyleGAN2 without augmentation) and ffhq256 have the authors'
-networks (configs/gan/stylegan2.py) and settings; they were built, not trained. The paper's FFHQ is of 1024x1024. The
-authors draw 64 noise levels anew every fourth step, half of them zero, and each example's from these; here each is
-drawn by itself, with the same chances. The discriminator is told the level by a projection on a mapped embedding.
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/hybrid/diffusion_gan.py): 54 s from the command to the last grid, compilation included. A classifier
+of the real digits reads 100.0% of 1,000 samples as the class that was asked; no copy of a training image; samples lie
+0.80 times as far from the training images as held-out digits. FID_own 9.7, recall_own 0.78. The variants cifar10 (3.19
+FID in the paper, unconditional StyleGAN2 without augmentation) and ffhq256 have the authors' networks
+(configs/gan/stylegan2.py) and settings; they were built, not trained. The paper's FFHQ is of 1024x1024. The authors
+draw 64 noise levels anew every fourth step, half of them zero, and each example's from these; here each is drawn by
+itself, with the same chances. The discriminator is told the level by a projection on a mapped embedding.
 """
 
 from ml_collections import ConfigDict
