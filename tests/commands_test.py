@@ -611,7 +611,8 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(request, runs, tmp_path_factory):
-    """The function from a row to its Outcome. All rows asked for run from the start, two at a time."""
+    """The function from a row to its Outcome. All rows asked for run from the start, two at a time; those of
+    bad input one by one."""
     place = tmp_path_factory.mktemp("rows")
     started: dict[str, concurrent.futures.Future[Outcome]] = {}
 

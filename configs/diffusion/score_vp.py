@@ -7,9 +7,9 @@ Song et al. 2021, Score-Based Generative Modeling through Stochastic Differentia
 Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
 --configs=configs/diffusion/score_vp.py): 222 s from the command to the last grid, compilation included. Of 1,000
 samples, as a classifier of the real digits reads them, all ten classes, the rarest 7.9% of them; no copy of a training
-image; samples lie 1.22 times as far from the training images as held-out digits. FID_own 8.0, recall_own 0.96. Held-out
-digits cost 5.07 bits/dim by the probability flow ODE. The variant cifar10 (DDPM++ cont.; 2.55 FID in the paper) was
-built, not trained.
+image; samples lie 1.22 times as far from the training images as held-out digits. FID_own 8.0, recall_own 0.96. Under
+the model of an earlier run (2026-11-24, two cores of an Intel Xeon) held-out digits cost 5.07 bits/dim by the
+probability flow ODE. The variant cifar10 (DDPM++ cont.; 2.55 FID in the paper) was built, not trained.
 """
 
 from ml_collections import ConfigDict
