@@ -1,14 +1,15 @@
 """Codecs and what is built on them: images/s encoded and decoded, what a cache of latents saves, tokens/s.
 
     python benchmarks/latents.py [--config=configs/hybrid/latent_dit.py] [--tokens=configs/hybrid/vq_autoregressive.py]
-        [--resolution=64] [--codec_width=128] [--batch_size=16] [--length=256] [--rounds=5] [--out=FILE.json]
+        [--resolution=128] [--codec=JSON] [--network=JSON] [--batch_size=8] [--length=256] [--rounds=5]
+        [--out=FILE.json]
 
 Nothing is trained: parameters are as they start, and times do not depend on what they hold.
 
-    codec    the first stage of --config, with networks of --codec_width channels on images of --resolution, where a
-             codec costs what it costs in practice: images/s encoded and decoded, in batches of --batch_size
-    cache    the train step of the second stage on its latents: with the codec in the step, and on latents that were
-             encoded before (train.latent_cache); the two take turns
+    codec    the first stage of --config with the fields of --codec, which are Stable Diffusion's f8 where nothing is
+             given: images/s of --resolution encoded and decoded, in batches of --batch_size
+    cache    the train step of the second stage, with the fields of --network (DiT-S/2 where nothing is given): with
+             the codec in the step, and on latents that were encoded before (train.latent_cache); the two take turns
     tokens   the autoregressive sampler of --tokens with a codec of --length tokens: tokens/s of a batch of
              --batch_size with keys and values kept, and without; the two take turns
 
@@ -17,9 +18,10 @@ The result is images/s, tokens/s, and the ratios of the median blocks.
 
 import dataclasses
 import functools
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,15 @@ import gen_jax
 from gen_jax import cli
 from gen_jax.build import build
 from gen_jax.errors import UserError
+from gen_jax.sample import parse_json
 from gen_jax.training.setup import set_up
 from gen_jax.training.state import init_state
 from gen_jax.training.step import make_train_step
+
+F8 = {"width": 128, "multipliers": [1, 2, 4, 4], "blocks": 2, "groups": 32}
+"""Rombach et al. 2022, the autoencoder of Stable Diffusion: 8 times smaller on a side."""
+DIT_S2 = {"width": 384, "depth": 12, "heads": 6, "patch": 2}
+"""Peebles & Xie 2022, table 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,16 +64,18 @@ def run(
     tokens_spec: str,
     out: str | Path,
     *,
-    resolution: int = 64,
-    codec_width: int = 128,
-    batch_size: int = 16,
+    resolution: int = 128,
+    codec: Mapping[str, Any] = F8,
+    network: Mapping[str, Any] = DIT_S2,
+    batch_size: int = 8,
     length: int = 256,
     rounds: int = 5,
 ) -> dict[str, Any]:
     """Measures the three, prints a table, and writes the result to `out`."""
-    size = {"resolution": resolution, "codec_width": codec_width, "batch_size": batch_size, "length": length}
+    size = {"resolution": resolution, "batch_size": batch_size, "length": length}
+    size |= {"codec_fields": dict(codec), "network_fields": dict(network)}
     result = report.header("latents") | {"config": spec, "tokens_config": tokens_spec, **size, "rounds": rounds}
-    result |= of_codec(spec, resolution, codec_width, batch_size, rounds)
+    result |= of_codec(spec, resolution, codec, network, batch_size, rounds)
     result |= {"tokens": of_tokens(tokens_spec, batch_size, length, rounds)}
     _show(result)
     report.write(out, result)
@@ -73,16 +83,20 @@ def run(
     return result
 
 
-def of_codec(spec: str, resolution: int, width: int, batch_size: int, rounds: int) -> dict[str, Any]:
+def of_codec(
+    spec: str, resolution: int, fields: Mapping[str, Any], network: Mapping[str, Any], batch_size: int, rounds: int
+) -> dict[str, Any]:
     """images/s of the codec, and the step with and without it."""
     stage = report.first_stage(spec)
     if stage is None:
         raise UserError(f"--config={spec}: it has no first stage; give one such as configs/hybrid/latent_dit.py")
     info = make_info((resolution, resolution, 3), 10)
     first = report.load_config(stage[1])
-    first.family.encoder.width = first.family.decoder.width = width
+    first.family.encoder.update(fields)
+    first.family.decoder.update(fields)
     codec = set_up(first.to_dict(), info).family
     config = report.load_config(spec).to_dict()
+    config["family"]["model"]["network"].update(network)
     setup = set_up(config | {"family": {**config["family"], "codec": codec}}, info)
     family: Any = setup.family
     keys = jax.random.split(jax.random.key(0), batch_size)
@@ -158,16 +172,18 @@ def main(argv: list[str]) -> None:
     """The command."""
     del argv
     given = flags.FLAGS
-    sizes = ("resolution", "codec_width", "batch_size", "length", "rounds")
-    run(given.config, given.tokens, given.out, **{name: getattr(given, name) for name in sizes})
+    sizes = {name: getattr(given, name) for name in ("resolution", "batch_size", "length", "rounds")}
+    fields = {name: parse_json(name, getattr(given, name)) or {} for name in ("codec", "network")}
+    run(given.config, given.tokens, given.out, **sizes, **fields)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("config", "configs/hybrid/latent_dit.py", "The second stage: FILE.py, or FILE.py:variant.")
     flags.DEFINE_string("tokens", "configs/hybrid/vq_autoregressive.py", "The autoregressive model.")
-    flags.DEFINE_integer("resolution", 64, "Of the images that the codec sees.", lower_bound=8)
-    flags.DEFINE_integer("codec_width", 128, "Channels of the codec's networks.", lower_bound=8)
-    flags.DEFINE_integer("batch_size", 16, "Of all three.", lower_bound=1)
+    flags.DEFINE_integer("resolution", 128, "Of the images that the codec sees.", lower_bound=8)
+    flags.DEFINE_string("codec", json.dumps(F8), "JSON: fields of the codec's encoder and decoder.")
+    flags.DEFINE_string("network", json.dumps(DIT_S2), "JSON: fields of the second stage's network.")
+    flags.DEFINE_integer("batch_size", 8, "Of all three.", lower_bound=1)
     flags.DEFINE_integer("length", 256, "How many tokens.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "The median counts.", lower_bound=1)
     flags.DEFINE_string("out", str(report.RESULTS / "latents.json"), "Where to write the result.")

@@ -229,7 +229,8 @@ def test_latents(config, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     import latents
 
-    small = dict(resolution=8, codec_width=8, batch_size=2, length=4, rounds=1)
+    codec, network = {"width": 8, "multipliers": [1, 2], "groups": 4}, {"width": 16, "depth": 1, "heads": 2}
+    small = dict(resolution=8, codec=codec, network=network, batch_size=2, length=4, rounds=1)
     tokens = "configs/hybrid/vq_autoregressive.py"
     result = latents.run("configs/hybrid/latent_dit.py", tokens, tmp_path / "out.json", **small)
     check_header(result, "latents")

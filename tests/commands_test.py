@@ -79,7 +79,7 @@ TOYS = "--config=configs/gan/toys.py"
 
 def environment(cache: Path, devices: int = 1) -> dict[str, str]:
     """Of a command: a cache of its own, and as many virtual devices, not the eight that the tests have."""
-    xla = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    xla = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     flags = {"XLA_FLAGS": xla, "XDG_CACHE_HOME": str(cache)}
     offline = {"https_proxy": "http://127.0.0.1:9", "GEN_JAX_WEIGHTS": str(cache / "weights")}
     return os.environ | flags | offline | {"JAX_PLATFORMS": "cpu", "COLUMNS": "80"}

@@ -4,9 +4,15 @@ import gc
 import os
 import tempfile
 
-# Compiling is most of what the tests do, so LLVM's optimizations cost more than they save.
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+# Compiling is most of what the tests do, so optimizations cost more than they save. Commands that tests start inherit
+# the flags.
+FLAGS = (
+    "--xla_force_host_platform_device_count=8",
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
+)
+os.environ["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), *FLAGS))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # What one test compiled no other one has to: workers and commands that tests start inherit the folder.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

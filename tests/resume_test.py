@@ -34,7 +34,7 @@ CONFIG = (
 def start(tmp_path):
     """The function that starts the training command in a folder, as a process. None outlives the test."""
     env = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1",
         "JAX_PLATFORMS": "cpu",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }

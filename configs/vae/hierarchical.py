@@ -10,7 +10,14 @@ of Salimans et al. 2017 (arXiv:1701.05517).
 
 cifar10 is the paper's, as in the authors' program: 43 layers of latents, width 384, Adam with beta2 = 0.9, batches of
 32, an average of decay 0.9999; 2.87 bits/dim there. Samples are the mean of p(x|z), those of the paper draws from it.
-mnist is black and white. Measured on digits: not yet. The variants mnist and cifar10 were built, not trained.
+mnist is black and white.
+
+Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
+--configs=configs/vae/hierarchical.py): 265 s from the command to the last grid, compilation included. Of 1,000 samples,
+as a classifier of the real digits reads them, all ten classes, the rarest 6.9% of them; no copy of a training image;
+samples lie 1.36 times as far from the training images as held-out digits. FID_own 29.0, recall_own 0.97. Test split:
+3.575 bits/dim over 256 levels, of which digits use 17, by the bound, 3.474 by 5,000 importance-weighted draws; the
+plain vae.py has 3.798 and 3.627. The variants mnist and cifar10 were built, not trained.
 """
 
 from ml_collections import ConfigDict

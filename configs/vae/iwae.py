@@ -21,11 +21,11 @@ not trained.
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("digits", "vamp", "mnist")
+VARIANTS = ("digits", "vamp", "mnist", "mnist_static")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:
-    """The config of a variant: digits, vamp or mnist."""
+    """The config of a variant: digits, vamp, mnist or mnist_static."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     config = ConfigDict(
@@ -65,12 +65,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.prior = dict(name="nn.VampPrior", components=100, mean=-0.2, std=0.5)
         config.family.bound = dict(name="losses.Elbo")
         config.family.beta = dict(name="losses.linear", start=0.0, end=1.0, steps=1000)
-    if variant == "mnist":
+    if variant in ("mnist", "mnist_static"):
         config.data = dict(name="mnist", path=None, binarize="dynamic")  # None downloads through TensorFlow Datasets
         config.family.encoder.update(features=(200, 200), outputs=100)
         config.family.decoder.update(features=(200, 200))
         config.family.bound.samples = 50
         config.family.latent = 50
+    if variant == "mnist":
         rates = tuple(1e-4 * tenths / 10 for tenths in (100, 72, 52, 37, 27, 19, 14, 10))
         lengths = tuple(3000 * 3**i for i in range(8))
         rate = dict(name="stairs", values=rates, lengths=lengths)
@@ -78,4 +79,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.train.update(
             steps=sum(lengths), batch_size=20, log_every=1000, checkpoint_every=30_000, sample_every=30_000
         )
+    if variant == "mnist_static":
+        config.data.binarize = "static"
+        config.family.bound.samples = 5
+        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=150_000, alpha=0.01)
+        config.optim.model.update(learning_rate=rate)
+        config.train.update(steps=150_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=30_000)
     return config

@@ -16,11 +16,11 @@ tab. 1, 86.76 nats), with bits drawn anew in every step, or once: --config.data.
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("digits", "mnist", "mnist_binary", "cifar10")
+VARIANTS = ("digits", "mnist", "mnist_binary", "mnist_static", "cifar10")
 
 
 def get_config(variant: str = "digits") -> ConfigDict:
-    """The config of a variant: digits, mnist, mnist_binary or cifar10."""
+    """The config of a variant: digits, mnist, mnist_binary, mnist_static or cifar10."""
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant '{variant}': known are {', '.join(VARIANTS)}")
     config = ConfigDict(
@@ -55,12 +55,13 @@ def get_config(variant: str = "digits") -> ConfigDict:
             evals=dict(),
         )
     )
-    if variant == "mnist_binary":
-        config.data = dict(name="mnist", path=None, binarize="dynamic")
+    if variant in ("mnist_binary", "mnist_static"):
+        config.data = dict(name="mnist", path=None, binarize="static" if variant == "mnist_static" else "dynamic")
         config.family.encoder.update(features=(200, 200), outputs=100, activation="tanh")
         config.family.decoder = dict(name="nn.MLP", features=(200, 200), activation="tanh")
         config.family.likelihood = dict(name="losses.Bernoulli")
         config.family.latent = 50
+    if variant == "mnist_binary":
         rates = tuple(1e-4 * tenths / 10 for tenths in (100, 72, 52, 37, 27, 19, 14, 10))
         lengths = tuple(3000 * 3**i for i in range(8))
         rate = dict(name="stairs", values=rates, lengths=lengths)
@@ -68,6 +69,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.train.update(
             steps=sum(lengths), batch_size=20, log_every=1000, checkpoint_every=30_000, sample_every=30_000
         )
+    if variant == "mnist_static":
+        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=150_000, alpha=0.01)
+        config.optim.model = dict(name="adam", learning_rate=rate, clip=None, every=1)
+        config.train.update(steps=150_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=30_000)
     if variant in ("mnist", "cifar10"):
         config.data = dict(name=variant, path=None)  # path: a local copy; None downloads through TensorFlow Datasets
         config.train.update(steps=100_000, checkpoint_every=10_000, sample_every=10_000)
