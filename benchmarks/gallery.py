@@ -1,7 +1,9 @@
-"""Trains the default variant of every config, evaluates all by the same metrics, and writes the README's table.
+"""Trains the default variant of every config, evaluates all by the same metrics, and writes tables of them: all into
+docs/gallery.md, a choice into the README.
 
     python benchmarks/gallery.py [--configs=configs/quickstart.py,configs/gan/vanilla.py] [--num=1000]
-        [--runs=runs/gallery] [--out=FILE.json] [--readme=README.md] [--pictures=docs/gallery]
+        [--runs=runs/gallery] [--out=FILE.json] [--readme=README.md] [--page=docs/gallery.md]
+        [--pictures=docs/gallery]
 
 Training is timed as benchmarks/quickstart.py times it: the command in a process of its own, from its start to its end,
 with an empty compilation cache. The figures are gen_jax.evaluate's, with their receipts; a column of the table holds
@@ -13,6 +15,7 @@ or whose config has changed. A config that fails is named at the end, and the ot
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,14 @@ SHOWN = (
     *("fid", "kid", "precision", "recall", "coverage", "agreement", "modes", "classes_read", "translation_error"),
     *("psnr", "ssim"),
 )
-"""The figures that the README shows; all are in the JSON."""
+"""The figures that the tables show; all are in the JSON."""
+CHOICE = (
+    *("quickstart", "quickstart_gan", "quickstart_vae"),
+    *("gan/dcgan", "gan/biggan", "gan/stylegan2", "gan/r3gan"),
+    *("vae/vae", "vae/hierarchical", "diffusion/ddpm", "diffusion/edm2", "diffusion/flow_matching"),
+    *("diffusion/meanflow", "hybrid/vae_gan", "hybrid/latent_dit", "hybrid/maskgit", "hybrid/ddgan"),
+)
+"""The configs of the README's table."""
 COLUMNS = 10  # of a picture
 
 
@@ -52,12 +62,13 @@ def run(
     runs: str | Path = "runs/gallery",
     out: str | Path = report.RESULTS / "gallery.json",
     readme: str | Path = "README.md",
+    page: str | Path = "docs/gallery.md",
     pictures: str | Path = "docs/gallery",
 ) -> dict[str, Any]:
-    """Trains and evaluates what is missing of the configs, and writes `out`, the pictures and the README's table.
+    """Trains and evaluates what is missing of the configs, and writes `out`, the pictures and the tables.
 
-    num: samples that are evaluated; of reconstructions, those of the whole test split are. The table has a row for
-      every config of `out`, asked for now or earlier.
+    num: samples that are evaluated; of reconstructions, those of the whole test split are. `page` has a row for every
+      config of `out`, asked for now or earlier, and the README for those of CHOICE.
 
     Raises:
       UserError: the README has no place for the table, or configs failed (after the others were run).
@@ -81,11 +92,12 @@ def run(
             continue
         result["configs"][name] = row | {"digest": digest, "num": num, "picture": str(picture)}
         report.write(out, result)
-    tables = [make_table(rows) for rows in _by_data(result["configs"])]
+    Path(page).parent.mkdir(parents=True, exist_ok=True)
+    Path(page).write_text(f"# Every recipe, measured\n\n{_tables(result['configs'], Path(page).parent)}\n")
+    chosen = {name: row for name, row in result["configs"].items() if name in CHOICE}
     before, after = _split(readme)
-    text = "\n\n".join("\n".join(table_lines(table, table.title)).strip() for table in tables)
-    Path(readme).write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-    print(f"written: {out}, {readme}, {pictures}/")
+    Path(readme).write_text(f"{before}{BEGIN}\n{_tables(chosen, Path(readme).parent)}\n{END}{after}")
+    print(f"written: {out}, {readme}, {page}, {pictures}/")
     if failed:
         raise UserError(f"{len(failed)} of {len(specs)} configs failed: {', '.join(failed)}; what they said is above")
     return result
@@ -107,8 +119,14 @@ def _by_data(configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Mapping
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def make_table(configs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The README's table, one row per config of the JSON."""
+def _tables(configs: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
+    """Tables of the rows, one for each kind of data, in Markdown for a page in `folder`."""
+    tables = [make_table(rows, folder) for rows in _by_data(configs)]
+    return "\n\n".join("\n".join(table_lines(table, table.title)).strip() for table in tables)
+
+
+def make_table(configs: Mapping[str, Mapping[str, Any]], folder: Path) -> Table:
+    """One row per config; links and pictures are found from `folder`."""
     entries = [Entry(name, Path(name), {}, {}, [row["evaluation"]], {}) for name, row in configs.items()]
     chosen = [c for c in (figures.choose(entries) if entries else []) if figures.split(c.name)[0] in SHOWN]
     columns = [
@@ -121,13 +139,14 @@ def make_table(configs: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for entry in entries:
         row = configs[entry.name]
+        picture = os.path.relpath(row["picture"], folder)
         cells = figures.cells(chosen, entry) | {
-            "picture": Cell(f'<img src="{row["picture"]}" width="150" alt="samples of {entry.name}">'),
+            "picture": Cell(f'<img src="{picture}" width="150" alt="samples of {entry.name}">'),
             "parameters": Cell(row["parameters"]),
             "seconds": Cell(row["seconds"]["train"], reason="not timed"),
             "hardware": Cell(_hardware(row["hardware"], row["date"])),
         }
-        rows.append(Row(f"[{entry.name}]({row['config']})", cells))
+        rows.append(Row(f"[{entry.name}]({os.path.relpath(row['config'], folder)})", cells))
     basis = {r["samples"]["count"]: None for c in chosen for _, r in c.by_run.values()}
     notes = (
         [f"Of {', '.join(f'{n:,}' for n in basis)} samples of each. Made by `python benchmarks/gallery.py`."]
@@ -203,7 +222,8 @@ def main(argv: list[str]) -> None:
     del argv
     given = flags.FLAGS
     specs = given.configs or all_configs()
-    run(specs, num=given.num, runs=given.runs, out=given.out, readme=given.readme, pictures=given.pictures)
+    places = {name: getattr(given, name) for name in ("runs", "out", "readme", "page", "pictures")}
+    run(specs, num=given.num, **places)
 
 
 if __name__ == "__main__":
@@ -211,6 +231,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("num", 1000, "How many samples are evaluated.")
     flags.DEFINE_string("runs", "runs/gallery", "Where the runs are kept.")
     flags.DEFINE_string("out", str(report.RESULTS / "gallery.json"), "Where the result is kept.")
-    flags.DEFINE_string("readme", "README.md", "The file with the table.")
+    flags.DEFINE_string("readme", "README.md", "The file with the table of a choice.")
+    flags.DEFINE_string("page", "docs/gallery.md", "The file with the tables of all.")
     flags.DEFINE_string("pictures", "docs/gallery", "Where the pictures are put.")
     cli.run(main)

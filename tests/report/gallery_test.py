@@ -1,4 +1,4 @@
-"""The gallery trains what is missing, keeps what is done, and writes its table into the README."""
+"""The gallery trains what is missing, keeps what is done, and writes its tables into a page and the README."""
 
 import json
 import textwrap
@@ -60,8 +60,9 @@ def gallery(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gallery.quickstart, "train_run", train)
     monkeypatch.setattr(gen_jax.evaluate, "run", evaluate)
+    monkeypatch.setattr(gallery, "CHOICE", ("vae/good",))
     gallery.trained = trained
-    for name, width in (("vae/good", 8), ("bad", 7)):
+    for name, width in (("vae/good", 8), ("other", 8), ("bad", 7)):
         path = tmp_path / "configs" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(CONFIG).replace("WIDTH", str(width)))
@@ -104,7 +105,16 @@ def test_a_config_that_fails_is_named_and_the_others_are_run(gallery):
     with pytest.raises(UserError, match="1 of 2 configs failed: bad"):
         gallery.run(["configs/bad.py", GOOD], num=20, out="out.json")
     assert "vae/good" in Path("README.md").read_text()
-    assert gallery.all_configs() == ["configs/bad.py", GOOD]
+    assert gallery.all_configs() == ["configs/bad.py", "configs/other.py", GOOD]
+
+
+def test_the_page_has_all_and_the_readme_a_choice(gallery):
+    gallery.run([GOOD, "configs/other.py"], num=20, out="out.json")
+    page, readme = (Path(path).read_text() for path in ("docs/gallery.md", "README.md"))
+    assert "[other](../configs/other.py)" in page
+    assert '<img src="gallery/vae-good.png"' in page
+    assert '<img src="docs/gallery/vae-good.png"' in readme
+    assert "other" not in readme
 
 
 def test_a_readme_without_a_place_is_refused_before_training(gallery):
