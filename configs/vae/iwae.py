@@ -83,6 +83,6 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.data.binarize = "static"
         config.family.bound.samples = 5
         rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=150_000, alpha=0.01)
-        config.optim.model.update(learning_rate=rate)
+        config.optim.model = dict(name="adam", learning_rate=rate, clip=None, every=1)
         config.train.update(steps=150_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=30_000)
     return config
