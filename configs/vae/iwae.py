@@ -81,8 +81,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
         )
     if variant == "mnist_static":
         config.data.binarize = "static"
+        config.family.encoder.update(features=(300, 300), activation="silu")
+        config.family.decoder.update(features=(300, 300), activation="silu")
         config.family.bound.samples = 5
-        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=150_000, alpha=0.01)
+        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=60_000, alpha=0.01)
         config.optim.model = dict(name="adam", learning_rate=rate, clip=None, every=1)
-        config.train.update(steps=150_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=30_000)
+        config.train.update(steps=60_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=10_000)
     return config

@@ -70,9 +70,11 @@ def get_config(variant: str = "digits") -> ConfigDict:
             steps=sum(lengths), batch_size=20, log_every=1000, checkpoint_every=30_000, sample_every=30_000
         )
     if variant == "mnist_static":
-        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=150_000, alpha=0.01)
+        config.family.encoder.update(features=(300, 300), activation="silu")
+        config.family.decoder.update(features=(300, 300), activation="silu")
+        rate = dict(name="cosine_decay_schedule", init_value=1e-3, decay_steps=60_000, alpha=0.01)
         config.optim.model = dict(name="adam", learning_rate=rate, clip=None, every=1)
-        config.train.update(steps=150_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=30_000)
+        config.train.update(steps=60_000, batch_size=100, log_every=1000, checkpoint_every=10_000, sample_every=10_000)
     if variant in ("mnist", "cifar10"):
         config.data = dict(name=variant, path=None)  # path: a local copy; None downloads through TensorFlow Datasets
         config.train.update(steps=100_000, checkpoint_every=10_000, sample_every=10_000)

@@ -180,8 +180,7 @@ def told(schedule, form):
     return denoise
 
 
-# Rounding decides on which side of a discrete schedule's knot a time is, so these are compiled as users' programs are.
-@functools.partial(jax.jit, static_argnums=0, compiler_options={"xla_cpu_use_fusion_emitters": True})
+@functools.partial(jax.jit, static_argnums=0)
 def whole(sampler, index, times, quantile, seed=0, form=0):
     """(samples, the exact end points of the ODE from the same start), each [n, d]."""
     schedule = Chosen(EVERY_SCHEDULE, index)
@@ -203,7 +202,7 @@ def test_every_sampler_with_every_schedule_and_parameterization_from_start_to_en
     inverted at all: noise not where there is nothing else."""
     quantile = jax.random.normal(jax.random.key(0), (64, 64))
     for index, schedule in enumerate(EVERY_SCHEDULE):
-        times = to_the_very_end(schedule, 200)
+        times = to_the_very_end(schedule, 199)  # of 200, many fall on a knot of 1,000, and rounding takes either side
         alpha, sigma = jax.vmap(Chosen(EVERY_SCHEDULE, index))(times[:-1])
         usable = [k for k, form in enumerate(FORMS) if jnp.abs(determinant(form, alpha, sigma)).min() > 1e-4]
         assert {0, 1, 2} - set(usable) <= ({1} if alpha[0] < 1e-4 else set())
