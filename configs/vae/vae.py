@@ -12,6 +12,12 @@ lie 1.29 times as far from the training images as held-out digits. FID_own 44.5,
 bits/dim over 256 levels, of which digits use 17, by the bound, 3.627 by 5,000 importance-weighted draws. The variants
 mnist, mnist_binary and cifar10 were built, not trained. mnist_binary is the VAE of Burda et al. 2015 (arXiv:1509.00519,
 tab. 1, 86.76 nats), with bits drawn anew in every step, or once: --config.data.binarize=static.
+
+mnist_static has bits that were drawn once, and trains a wider network, 100 epochs in a quarter of an hour. Measured on
+2,000 test images (2026-11-26, seed 0, the same machine; --config.data.path=mnist.npz, then python -m gen_jax.evaluate
+--workdir=DIR --evals='[{"name":"bits_per_dim","num":2000}]'): 92.8 nats by the bound, 88.1 by 5,000 importance-weighted
+draws (standard errors 0.6 and 0.5). The VAE of Rezende & Mohamed 2015 (arXiv:1505.05770) has 89.9 at most, on the fixed
+bits of Larochelle & Murray 2011, which are other draws.
 """
 
 from ml_collections import ConfigDict
