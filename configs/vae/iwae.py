@@ -72,6 +72,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
         config.family.bound.samples = 50
         config.family.latent = 50
     if variant == "mnist":
+        config.family.encoder.bits = True
         rates = tuple(1e-4 * tenths / 10 for tenths in (100, 72, 52, 37, 27, 19, 14, 10))
         lengths = tuple(3000 * 3**i for i in range(8))
         rate = dict(name="stairs", values=rates, lengths=lengths)

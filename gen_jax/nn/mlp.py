@@ -20,6 +20,7 @@ class MLP(nn.Module):
     features: width of each hidden layer: Dense, norm, FiLM on context.vector, activation.
     shape: one example's; filled from the data. channels_per_value: multiplies its last axis.
     norm: "none" or "layer". activation, final: names in layers.ACTIVATIONS; `final` follows the last layer.
+    bits: x of [-1, 1] is read as [0, 1], as programs for binary images feed it; then most inputs are 0 there.
 
     context.vector enters every hidden layer by a FiLM that starts as the identity. So the label is invisible at the
     start, and the first step already makes it visible: the gradient of FiLM's kernel is not zero, for the label's
@@ -36,6 +37,7 @@ class MLP(nn.Module):
     activation: str = "silu"
     norm: str = "none"
     final: str = "none"
+    bits: bool = False
     dtype: str = "float32"
 
     @nn.compact
@@ -48,6 +50,8 @@ class MLP(nn.Module):
         context.only("vector", "spatial", network="MLP")
         b = x.shape[0]
         x = x.reshape(b, -1)
+        if self.bits:
+            x = (x + 1) / 2
         if context.spatial is not None:
             x = jnp.concatenate([x, context.spatial.reshape(b, -1)], axis=-1)
         for i, width in enumerate(self.features):

@@ -289,6 +289,14 @@ def test_errors(network, x, message):
     assert "\n" not in str(error.value)
 
 
+def test_bits_are_read_as_zero_and_one():
+    bits = jax.random.bernoulli(jax.random.key(0), shape=(3, *IMAGE)).astype(jnp.float32)
+    network = MLP(features=(6,), outputs=2)
+    params = network.init(jax.random.key(1), bits, Context())
+    read = MLP(features=(6,), outputs=2, bits=True).apply(params, 2 * bits - 1, Context())
+    np.testing.assert_array_equal(read, network.apply(params, bits, Context()))
+
+
 @pytest.mark.parametrize(
     "network",
     [MLP(outputs=1), ConvEncoder(outputs=1), DiT(**DIT), UNet(**UNET), NCSNpp(**NCSN), EDM2UNet(**EDM2)],
