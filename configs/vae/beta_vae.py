@@ -14,7 +14,8 @@ dSprites, and the four convolutions, but not the dense layers of 256 behind them
 the last grid, compilation included. Of 1,000 samples, as a classifier of the real digits reads them, all ten classes,
 the rarest 6.7% of them; no copy of a training image; samples lie 1.02 times as far from the training images as held-out
 digits. FID_own 45.8, recall_own 0.42. Test split: 3.824 bits/dim by the bound, 3.731 by 5,000 importance-weighted
-draws. The variant mnist was built, not trained.
+draws. capacity, by python -m gen_jax.evaluate --evals=fid,modes,bits_per_dim: all ten classes, the rarest 7.3%, FID_own
+23.1, 3.677 and 3.589 bits/dim. The variant mnist was built, not trained.
 """
 
 from ml_collections import ConfigDict
