@@ -40,8 +40,8 @@ def start(tmp_path):
     }
     processes = []
 
-    def start_in(workdir: Path) -> subprocess.Popen:
-        line = [sys.executable, "-m", "gen_jax.main", *CONFIG, f"--workdir={workdir}"]
+    def start_in(workdir: Path, *changes: str) -> subprocess.Popen:
+        line = [sys.executable, "-m", "gen_jax.main", *CONFIG, *changes, f"--workdir={workdir}"]
         processes.append(subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
         return processes[-1]
 
@@ -121,7 +121,7 @@ def test_kills_leave_no_trace(start, tmp_path):
 
 @pytest.mark.slow
 def test_a_person_who_stops_it_is_told_how_to_go_on(start, tmp_path):
-    process = start(tmp_path / "run")
+    process = start(tmp_path / "run", "--config.train.steps=1000000")  # so many that it cannot end by itself
     deadline = time.monotonic() + 120
     while not rows(tmp_path / "run") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
