@@ -13,7 +13,9 @@ numbers for 256x256; there, images were also enlarged to 286x286 and cropped at 
 
 Measured on digits (2026-11-26, seed 0, two cores of an AMD EPYC, python benchmarks/gallery.py
 --configs=configs/gan/cyclegan.py): 61 s from the command to the last grid, compilation included. The translations of
-the held-out digits are 0.042 times as far from the true ones as the digits themselves are.
+the held-out digits are 0.042 times as far from the true ones as the digits themselves are. With kind=edges (3,000
+steps): 0.54. In 1,000 steps (236 s) shapes keep their colours, but few become outlines: 1.84, of shapes that are 0.022
+of the range of colours away from their outlines to begin with.
 """
 
 from ml_collections import ConfigDict
@@ -65,8 +67,10 @@ def get_config(variant: str = "digits") -> ConfigDict:
     )
     if variant == "shapes":
         config.data.update(of="shapes", kind="edges", size=10_000)
-        config.family.generator.update(width=16, downs=1, blocks=3)
-        config.family.discriminator.update(layers=2)
+        # Norms of each image by itself would take the ground's colour away, and the identity loss keeps colours.
+        config.family.generator.update(width=16, norm="none")
+        config.family.identity = 5.0
+        config.family.discriminator.layers = 2
         config.train.update(batch_size=16)
     if variant == "folder":
         config.data = dict(
